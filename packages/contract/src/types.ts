@@ -1,0 +1,33 @@
+/** The API's shapes as types; nothing of it remains at run time. */
+import type { Static } from 'typebox';
+import type * as S from './schemas.ts';
+
+export type Level = Static<typeof S.LevelSchema>;
+export type Trust = Static<typeof S.TrustSchema>;
+export type Port = Static<typeof S.PortSchema>;
+export type Mount = Static<typeof S.MountSchema>;
+export type CreateInstance = Static<typeof S.CreateInstanceSchema>;
+export type Decision = Static<typeof S.DecisionSchema>;
+export type InstanceSummary = Static<typeof S.InstanceSummarySchema>;
+export type InstanceDetail = Static<typeof S.InstanceDetailSchema>;
+export type Stats = Static<typeof S.StatsSchema>;
+export type ExecCreate = Static<typeof S.ExecCreateSchema>;
+export type ImageSummary = Static<typeof S.ImageSummarySchema>;
+export type Progress = Static<typeof S.ProgressSchema>;
+export type Volume = Static<typeof S.VolumeSchema>;
+export type Network = Static<typeof S.NetworkSchema>;
+export type Event = Static<typeof S.EventSchema>;
+export type Check = Static<typeof S.CheckSchema>;
+export type LevelReport = Static<typeof S.LevelReportSchema>;
+export type Doctor = Static<typeof S.DoctorSchema>;
+export type Explanation = Static<typeof S.ExplanationSchema>;
+export type UpdateInstance = Static<typeof S.UpdateInstanceSchema>;
+export type Wait = Static<typeof S.WaitSchema>;
+export type LogRecord = Static<typeof S.LogRecordSchema>;
+export type Exec = Static<typeof S.ExecSchema>;
+export type Pull = Static<typeof S.PullSchema>;
+export type Push = Static<typeof S.PushSchema>;
+export type RemovedImage = Static<typeof S.RemovedImageSchema>;
+export type Pruned = Static<typeof S.PrunedSchema>;
+export type CreateVolume = Static<typeof S.CreateVolumeSchema>;
+export type CreateNetwork = Static<typeof S.CreateNetworkSchema>;

@@ -1,0 +1,27 @@
+/** Root file systems: image layers shared and read-only, a writable layer per instance. */
+
+export interface IdMap {
+  /** First host id; inside ids 0..count-1 map to host ids hostId..hostId+count-1. */
+  hostId: number;
+  count: number;
+}
+
+export interface RootfsStore {
+  /** The ids a container's root is mapped to, or undefined where this host cannot map a root file system. */
+  idMap(): IdMap | undefined;
+  /** Mounts layers (lowest first) plus the instance's writable layer; returns the merged directory. Idempotent. */
+  mount(id: string, layers: string[]): Promise<string>;
+  /** Idempotent. */
+  unmount(id: string): Promise<void>;
+  /** Deletes the instance's writable layer (after unmount). Idempotent. */
+  discard(id: string): Promise<void>;
+  /** Reads a file below `root` without ever leaving it (openat2 RESOLVE_IN_ROOT); undefined where there is none. */
+  readFile(root: string, path: string, maxBytes: number): Promise<Buffer | undefined>;
+  /** Makes directories below `root`, never leaving it; returns the real host path of the last. */
+  ensureDirectory(root: string, path: string): Promise<string>;
+  /** The read-only block image (squashfs or erofs) of a layer, for a virtual machine's disk. */
+  layerFile(layer: string): string;
+  layerFormat(): 'squashfs' | 'erofs';
+  /** Instance ids that have a mount or a writable layer. */
+  leftovers(): Promise<string[]>;
+}

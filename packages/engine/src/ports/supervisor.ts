@@ -1,0 +1,62 @@
+/** Keeps a bundle's process, its log and its exit code while the engine is gone (conmon). */
+import type { Readable, Writable } from 'node:stream';
+import type { Exit } from './driver.ts';
+
+export interface SupervisedRun {
+  id: string;
+  /** Directory with config.json. */
+  bundle: string;
+  /** Absolute path of the OCI runtime, and its global arguments. */
+  runtime: string;
+  runtimeArgs: string[];
+  /** cgroup directories the runtime must be put into before it starts (runsc with --ignore-cgroups). */
+  joinCgroups: string[];
+  tty: boolean;
+  stdin: boolean;
+  logPath: string;
+  logMaxBytes: number;
+}
+
+export interface Supervisor {
+  /** Starts the bundle (create and start in one); resolves with the pid of its process, rejects with the runtime's own words. */
+  start(run: SupervisedRun): Promise<{ pid: number }>;
+  /** Resolves when the process has ended; also for one that ended while nobody looked. */
+  wait(id: string): Promise<Exit>;
+  /** Undefined while it runs or is unknown. */
+  exited(id: string): Promise<Exit | undefined>;
+  /** True while the supervisor of `id` lives. */
+  alive(id: string): Promise<boolean>;
+  attachStdin(id: string): Promise<Writable>;
+  resize(id: string, columns: number, rows: number): Promise<void>;
+  /** Removes exit files, sockets and, if still there, the supervisor itself. Idempotent. */
+  forget(id: string): Promise<void>;
+}
+
+export interface LogRecord {
+  stream: 'stdout' | 'stderr';
+  /** Unix time in milliseconds, and the original timestamp text. */
+  at: number;
+  timestamp: string;
+  /** Bytes exactly as written by the task, newline included where it wrote one. */
+  data: Buffer;
+}
+
+export interface LogQuery {
+  follow: boolean;
+  sinceMs?: number;
+  untilMs?: number;
+  /** Last n lines. */
+  tail?: number;
+  /** With follow: resolves when the task has ended; the reader drains what is left and ends. */
+  ended?: Promise<unknown>;
+  signal?: AbortSignal;
+}
+
+export interface LogReader {
+  /** Records in order over all rotated files (`log.N` … `log.1`, `log`). Latency of a followed record is a few milliseconds. */
+  read(logPath: string, query: LogQuery): AsyncIterable<LogRecord[]>;
+  /** Rotates where the size asks for it; called now and then by the lifecycle for each running instance. */
+  rotate(id: string, logPath: string, maxSizeBytes: number, maxFiles: number): Promise<void>;
+  /** For tests and piping. */
+  raw?(logPath: string): Readable;
+}
