@@ -8,7 +8,7 @@ module.exports = {
     { name: 'ports-import-domain-only', severity: 'error', from: { path: engine('ports/') }, to: { pathNot: [engine('(domain|ports)/'), '^packages/contract/', '^node:', '^(stream|events|buffer)$'] } },
     { name: 'core-does-no-io', severity: 'error', from: { path: engine('(policy|compose|lifecycle|release)/') }, to: { path: [engine(`(${ADAPTERS})/`), engine('api/')] } },
     { name: 'adapters-do-not-import-core', severity: 'error', from: { path: engine(`(${ADAPTERS})/`) }, to: { path: engine('(policy|compose|lifecycle|release|api)/') } },
-    { name: 'adapters-never-import-each-other', severity: 'error', from: { path: engine(`(${ADAPTERS})/([^/]+)?`) }, to: { path: engine(`(${ADAPTERS})/`), pathNot: [engine('$1/'), engine('(host|bundle)/')] } },
+    { name: 'adapters-never-import-each-other', severity: 'error', from: { path: engine(`(${ADAPTERS})/`) }, to: { path: engine(`(${ADAPTERS})/`), pathNot: [engine('$1/'), engine('(host|bundle)/')] } },
     { name: 'drivers-never-import-each-other', severity: 'error', from: { path: engine('drivers/([^/]+)/') }, to: { path: engine('drivers/'), pathNot: engine('drivers/$1/') } },
     { name: 'only-main-names-adapters', severity: 'error', from: { path: engine('api/') }, to: { path: engine(`(${ADAPTERS})/`) } },
     { name: 'cli-uses-sdk-only', severity: 'error', from: { path: '^packages/cli/src/' }, to: { path: '^packages/engine/' } },

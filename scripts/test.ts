@@ -8,6 +8,8 @@ import { spec } from 'node:test/reporters';
 const root = path.resolve(import.meta.dirname, '..');
 const only = process.argv.slice(2);
 const bin = (name: string): string => path.join(root, 'node_modules/.bin', name);
+// The tools below are scripts with `env node` in their first line: they shall find the pinned one.
+process.env.PATH = `${path.join(root, 'node_modules/.bin')}:${process.env.PATH}`;
 const tally = { passed: 0, failed: 0, skipped: 0 };
 const trouble: string[] = [];
 
