@@ -1,6 +1,6 @@
 /** The states of one running copy and the legal steps between them. */
 import type { Level } from './level.ts';
-import type { TaskSpec } from './task.ts';
+import type { PortMapping, TaskSpec } from './task.ts';
 
 /** Legal transitions; anything else does not compile through {@link step} and is refused at run time. */
 export const TRANSITIONS = {
@@ -69,6 +69,8 @@ export interface InstanceRecord {
   /** Opaque to all but its driver; versioned JSON. */
   handle?: string;
   lease?: Lease;
+  /** Published, with the host ports really used; present while it has a lease. */
+  ports?: PortMapping[];
   exitCode?: number;
   oomKilled: boolean;
   error?: string;
