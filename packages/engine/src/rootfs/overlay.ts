@@ -1,0 +1,168 @@
+/** Root file systems as overlays: shared squashfs layers below, a writable directory per instance on top. Mounts without spawning. */
+import { chownSync, closeSync, existsSync, mkdirSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import { BulkheadError } from '@bulkhead/contract';
+import { MNT_DETACH, MOUNT_ATTR_NODEV, MS_NODEV, mount, moveMount, newMount, umount } from '../host/syscall.ts';
+import type { HostPaths } from '../ports/host.ts';
+import type { IdMap, RootfsStore } from '../ports/rootfs.ts';
+import { ensureDirectoryBelow, readFileBelow } from './confined.ts';
+import { probeIdMap } from './id-map-probe.ts';
+import { isMountPoint, LayerMounts } from './layer-mounts.ts';
+
+const DEFAULT_MAP: IdMap = { hostId: 100_000, count: 65_536 };
+const INSTANCE_ID = /^[0-9a-f]{32}$/;
+/** mount(2) takes one page of options, with its closing zero. */
+const OPTIONS_MAX_BYTES = 4095;
+
+export interface OverlayRootfsOptions {
+  paths: HostPaths;
+  /** The range of every instance at container level. */
+  idMap?: IdMap;
+}
+
+export class OverlayRootfs implements RootfsStore {
+  readonly #paths: HostPaths;
+  readonly #layers: LayerMounts;
+  readonly #wantedMap: IdMap;
+  #userNamespace: number | undefined;
+
+  constructor(options: OverlayRootfsOptions) {
+    this.#paths = options.paths;
+    this.#layers = new LayerMounts(options.paths);
+    this.#wantedMap = options.idMap ?? DEFAULT_MAP;
+  }
+
+  /** Finds out by use whether this kernel maps the ids of a squashfs. Call once, before anything else. */
+  async init(): Promise<void> {
+    mkdirSync(path.join(this.#paths.run, 'instances'), { recursive: true, mode: 0o711 });
+    this.#userNamespace = await probeIdMap(this.#paths, this.#wantedMap);
+  }
+
+  idMap(): IdMap | undefined {
+    return this.#userNamespace === undefined ? undefined : this.#wantedMap;
+  }
+
+  async mount(id: string, layers: string[]): Promise<string> {
+    const target = this.#target(id);
+    if (isMountPoint(target)) return target;
+    mkdirSync(target, { recursive: true, mode: 0o711 });
+    const lower = layers.map((layer) => this.#layers.ensure(layer, this.#userNamespace)).reverse();
+    this.#overlay(lower.length > 0 ? lower : [this.#emptyLayer()], this.#writable(id), target);
+    return target;
+  }
+
+  async unmount(id: string): Promise<void> {
+    const target = this.#target(id);
+    while (isMountPoint(target)) umount(target, MNT_DETACH);
+    if (existsSync(target)) rmdirSync(target);
+  }
+
+  async discard(id: string): Promise<void> {
+    const directory = this.#instance(id);
+    if (isMountPoint(this.#target(id))) throw new Error(`instance ${id} is still mounted`);
+    for (const name of ['upper', 'work']) rmSync(path.join(directory, name), { recursive: true, force: true });
+  }
+
+  async readFile(root: string, file: string, maxBytes: number): Promise<Buffer | undefined> {
+    return readFileBelow(root, file, maxBytes);
+  }
+
+  async ensureDirectory(root: string, directory: string): Promise<string> {
+    return ensureDirectoryBelow(root, directory, this.idMap()?.hostId ?? 0);
+  }
+
+  layerFile(layer: string): string {
+    return this.#layers.file(layer);
+  }
+
+  layerFormat(): 'squashfs' {
+    return 'squashfs';
+  }
+
+  async leftovers(): Promise<string[]> {
+    const mounted = listIds(path.join(this.#paths.run, 'instances')).filter((id) => isMountPoint(this.#target(id)));
+    const written = listIds(path.join(this.#paths.data, 'instances')).filter((id) =>
+      ['upper', 'work'].some((name) => existsSync(path.join(this.#instance(id), name))),
+    );
+    return [...new Set([...mounted, ...written])];
+  }
+
+  /** Lets go of layers that were removed from the store; call it after images were removed. */
+  releaseUnused(): void {
+    this.#layers.sweep({ all: false });
+  }
+
+  /** Unmounts every layer; overlays that still run keep theirs. */
+  unmountAll(): void {
+    this.#layers.sweep({ all: true });
+  }
+
+  #target(id: string): string {
+    return path.join(this.#paths.run, 'instances', checkedId(id), 'rootfs');
+  }
+
+  #instance(id: string): string {
+    return path.join(this.#paths.data, 'instances', checkedId(id));
+  }
+
+  #emptyLayer(): string {
+    const directory = path.join(this.#paths.run, 'l', 'empty');
+    mkdirSync(directory, { recursive: true, mode: 0o755 });
+    return directory;
+  }
+
+  #writable(id: string): { upper: string; work: string } {
+    const upper = path.join(this.#instance(id), 'upper');
+    const work = path.join(this.#instance(id), 'work');
+    const owner = this.idMap()?.hostId ?? 0;
+    try {
+      if (!existsSync(upper)) {
+        mkdirSync(upper, { recursive: true, mode: 0o755 });
+        chownSync(upper, owner, owner);
+      }
+      mkdirSync(work, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw asStorageError(error, upper);
+    }
+    return { upper, work };
+  }
+
+  #overlay(lower: string[], writable: { upper: string; work: string }, target: string): void {
+    const data = `lowerdir=${lower.map(escaped).join(':')},upperdir=${escaped(writable.upper)},workdir=${escaped(writable.work)}`;
+    if (Buffer.byteLength(data) <= OPTIONS_MAX_BYTES) {
+      mount('overlay', target, 'overlay', MS_NODEV, data);
+      return;
+    }
+    const options = lower.map((directory): [string, string] => ['lowerdir+', directory]);
+    options.push(['upperdir', writable.upper], ['workdir', writable.work]);
+    const detached = newMount('overlay', options, MOUNT_ATTR_NODEV);
+    try {
+      moveMount(detached, target);
+    } finally {
+      closeSync(detached);
+    }
+  }
+}
+
+/** Overlay's own separators inside a path are escaped by a backslash. */
+function escaped(directory: string): string {
+  return directory.replace(/[\\:,]/g, (character) => `\\${character}`);
+}
+
+function checkedId(id: string): string {
+  if (!INSTANCE_ID.test(id)) throw new Error(`${JSON.stringify(id)} is not an instance id`);
+  return id;
+}
+
+function listIds(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory).filter((name) => INSTANCE_ID.test(name)) : [];
+}
+
+function asStorageError(error: unknown, subject: string): unknown {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new BulkheadError('disk_full', `no space left for ${subject}`, { cause: error });
+  if (code === 'EROFS')
+    return new BulkheadError('read_only', `${subject} cannot be made: read-only file system`, { cause: error });
+  return error;
+}
