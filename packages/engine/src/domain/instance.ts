@@ -77,6 +77,8 @@ export interface InstanceRecord {
   restartCount: number;
   /** The user asked for it to be stopped (restart policy `unless-stopped`, `always` until engine restart). */
   stopRequested: boolean;
+  /** Beside state `removed`: its anonymous volumes go with it. */
+  removeVolumes?: boolean;
   createdAt: number;
   startedAt?: number;
   finishedAt?: number;

@@ -22,7 +22,6 @@ export interface Storage {
   seedVolume(name: string, from: string): Promise<void>;
   removeVolume(name: string): Promise<void>;
   volumeBytes(name: string): Promise<number>;
-  volumeLeftovers(): Promise<string[]>;
 
   /** Undefined where there is nothing. */
   bindSource(path: string): Promise<BindSource | undefined>;

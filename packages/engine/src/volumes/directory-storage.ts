@@ -50,8 +50,12 @@ export class DirectoryStorage implements Storage {
     await rm(instanceData(this.#paths, id), { recursive: true, force: true });
   }
 
-  instanceLeftovers(): Promise<string[]> {
-    return this.#entries('instances');
+  async instanceLeftovers(): Promise<string[]> {
+    try {
+      return await readdir(join(this.#paths.data, 'instances'));
+    } catch {
+      return [];
+    }
   }
 
   volumePath(name: string): string {
@@ -102,24 +106,12 @@ export class DirectoryStorage implements Storage {
     return bytes;
   }
 
-  volumeLeftovers(): Promise<string[]> {
-    return this.#entries('volumes');
-  }
-
   async bindSource(path: string): Promise<BindSource | undefined> {
     try {
       const real = await realpath(path);
       return { realPath: real, directory: (await stat(real)).isDirectory() };
     } catch {
       return undefined;
-    }
-  }
-
-  async #entries(folder: string): Promise<string[]> {
-    try {
-      return await readdir(join(this.#paths.data, folder));
-    } catch {
-      return [];
     }
   }
 }
