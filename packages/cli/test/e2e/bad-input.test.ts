@@ -17,27 +17,92 @@ const CASES: Case[] = [
   { what: 'an unknown command', args: ['rnu'], code: 125, says: /rnu/ },
   { what: 'an unknown flag', args: ['run', '--frobnicate', 'box'], code: 125, says: /unknown flag: --frobnicate/ },
   { what: 'an unknown instance', args: ['stop', 'nobody'], code: 1, says: /nobody/ },
-  { what: 'an unknown image with --pull never', args: ['run', '--rm', '--pull', 'never', 'nothing:here', 'true'], code: 125, says: /nothing:here/ },
+  {
+    what: 'an unknown image with --pull never',
+    args: ['run', '--rm', '--pull', 'never', 'nothing:here', 'true'],
+    code: 125,
+    says: /nothing:here/,
+  },
   { what: 'a malformed reference', args: ['run', '--rm', 'UPPER//case', 'true'], code: 125, says: /UPPER/ },
   { what: 'a malformed digest', args: ['pull', 'box@sha256:short'], code: 125, says: /sha256:short/ },
-  { what: 'an unknown level', args: ['run', '--rm', '--isolation', 'submarine', 'box', 'true'], code: 125, says: /submarine/ },
+  {
+    what: 'an unknown level',
+    args: ['run', '--rm', '--isolation', 'submarine', 'box', 'true'],
+    code: 125,
+    says: /submarine/,
+  },
   { what: 'a malformed memory limit', args: ['run', '--rm', '-m', 'lots', 'box', 'true'], code: 125, says: /lots/ },
-  { what: 'a memory limit that is too small', args: ['run', '--rm', '-m', '1k', 'box', 'true'], code: 125, says: /memory/i },
-  { what: 'more CPUs than there are', args: ['run', '--rm', '--cpus', '100000', 'box', 'true'], code: 125, says: /cpu/i },
+  {
+    what: 'a memory limit that is too small',
+    args: ['run', '--rm', '-m', '1k', 'box', 'true'],
+    code: 125,
+    says: /memory/i,
+  },
+  {
+    what: 'more CPUs than there are',
+    args: ['run', '--rm', '--cpus', '100000', 'box', 'true'],
+    code: 125,
+    says: /cpu/i,
+  },
   { what: 'a malformed port', args: ['run', '--rm', '-p', '99999:80', 'box', 'true'], code: 125, says: /99999/ },
-  { what: 'a name with a path in it', args: ['run', '--rm', '--name', '../etc', 'box', 'true'], code: 125, says: /name/i },
+  {
+    what: 'a name with a path in it',
+    args: ['run', '--rm', '--name', '../etc', 'box', 'true'],
+    code: 125,
+    says: /name/i,
+  },
   { what: 'a name with a newline', args: ['run', '--rm', '--name', 'a\nb', 'box', 'true'], code: 125, says: /name/i },
-  { what: 'a name with an escape', args: ['run', '--rm', '--name', 'a\u001b[31mb', 'box', 'true'], code: 125, says: /name/i },
-  { what: 'a user id beyond 2^31', args: ['run', '--rm', '-u', '4294967296', 'box', 'true'], code: 125, says: /4294967296|user/ },
-  { what: 'a user that is not in the image', args: ['run', '--rm', '-u', 'zoe', 'box', 'true'], code: 125, says: /zoe/ },
-  { what: 'a working directory in /proc/self/fd', args: ['run', '--rm', '-w', '/proc/self/fd/8', 'box', 'true'], code: 125, says: /\/proc\/self\/fd/ },
-  { what: 'a relative mount target', args: ['run', '--rm', '-v', '/tmp:relative', 'box', 'true'], code: 125, says: /relative/ },
+  {
+    what: 'a name with an escape',
+    args: ['run', '--rm', '--name', 'a\u001b[31mb', 'box', 'true'],
+    code: 125,
+    says: /name/i,
+  },
+  {
+    what: 'a user id beyond 2^31',
+    args: ['run', '--rm', '-u', '4294967296', 'box', 'true'],
+    code: 125,
+    says: /4294967296|user/,
+  },
+  {
+    what: 'a user that is not in the image',
+    args: ['run', '--rm', '-u', 'zoe', 'box', 'true'],
+    code: 125,
+    says: /zoe/,
+  },
+  {
+    what: 'a working directory in /proc/self/fd',
+    args: ['run', '--rm', '-w', '/proc/self/fd/8', 'box', 'true'],
+    code: 125,
+    says: /\/proc\/self\/fd/,
+  },
+  {
+    what: 'a relative mount target',
+    args: ['run', '--rm', '-v', '/tmp:relative', 'box', 'true'],
+    code: 125,
+    says: /relative/,
+  },
   { what: 'a bind of /', args: ['run', '--rm', '-v', '/:/host', 'box', 'true'], code: 125, says: /grant|policy/i },
   { what: 'privileged', args: ['run', '--rm', '--privileged', 'box', 'true'], code: 125, says: /privileged/i },
-  { what: 'a dangerous capability', args: ['run', '--rm', '--cap-add', 'SYS_ADMIN', 'box', 'true'], code: 125, says: /SYS_ADMIN/ },
+  {
+    what: 'a dangerous capability',
+    args: ['run', '--rm', '--cap-add', 'SYS_ADMIN', 'box', 'true'],
+    code: 125,
+    says: /SYS_ADMIN/,
+  },
   { what: 'the host network', args: ['run', '--rm', '--network', 'host', 'box', 'true'], code: 125, says: /host/ },
-  { what: 'an unknown network', args: ['run', '--rm', '--network', 'nowhere', 'box', 'true'], code: 125, says: /nowhere/ },
-  { what: 'untrusted at level container', args: ['run', '--rm', '--trust', 'untrusted', '--isolation', 'container', 'box', 'true'], code: 125, says: /untrusted/ },
+  {
+    what: 'an unknown network',
+    args: ['run', '--rm', '--network', 'nowhere', 'box', 'true'],
+    code: 125,
+    says: /nowhere/,
+  },
+  {
+    what: 'untrusted at level container',
+    args: ['run', '--rm', '--trust', 'untrusted', '--isolation', 'container', 'box', 'true'],
+    code: 125,
+    says: /untrusted/,
+  },
   { what: 'an unreachable registry', args: ['pull', '127.0.0.1:1/none/none'], code: 125, says: /127\.0\.0\.1:1/ },
 ];
 
@@ -90,7 +155,10 @@ describe('bad input', () => {
 
   it('a policy with a mistake is refused with its line and column', async () => {
     const file = path.join(engine.folder, 'policy.yaml');
-    writeFileSync(file, 'version: 1\nrules:\n  - name: one\n    when: task.trsut == "untrusted"\n    minimum: gvisor\n');
+    writeFileSync(
+      file,
+      'version: 1\nrules:\n  - name: one\n    when: task.trsut == "untrusted"\n    minimum: gvisor\n',
+    );
     await assert.rejects(Engine.start(['--policy', file]), (error: Error) => /policy\.yaml:4:\d+/.test(error.message));
   });
 });

@@ -23,16 +23,29 @@ describe('one image, one set of behaviours', () => {
   let engine: Engine;
   before(async () => {
     engine = await Engine.start();
-    await loadBusybox(engine, { name: 'box', cmd: ['sh'], env: ['PATH=/bin', 'FROM_IMAGE=yes'], labels: { made: 'for-tests' } });
-    await loadBusybox(engine, { name: 'entry', entrypoint: ['echo', 'entry'], cmd: ['default'], workdir: '/var/empty', user: 'alice' });
+    await loadBusybox(engine, {
+      name: 'box',
+      cmd: ['sh'],
+      env: ['PATH=/bin', 'FROM_IMAGE=yes'],
+      labels: { made: 'for-tests' },
+    });
+    await loadBusybox(engine, {
+      name: 'entry',
+      entrypoint: ['echo', 'entry'],
+      cmd: ['default'],
+      workdir: '/var/empty',
+      user: 'alice',
+    });
   });
   after(() => engine.dispose());
 
   for (const level of LEVELS) {
     describe(`level ${level}`, () => {
       /** `run --rm` at this level. */
-      const run = (args: string[], options = {}) => engine.bh(['run', '--rm', '--isolation', level, ...args], { timeoutMs: 90_000, ...options });
-      const detached = async (...args: string[]): Promise<string> => (await engine.ok('run', '-d', '--isolation', level, ...args)).trim();
+      const run = (args: string[], options = {}) =>
+        engine.bh(['run', '--rm', '--isolation', level, ...args], { timeoutMs: 90_000, ...options });
+      const detached = async (...args: string[]): Promise<string> =>
+        (await engine.ok('run', '-d', '--isolation', level, ...args)).trim();
       const state = async (id: string) => JSON.parse(await engine.ok('inspect', id))[0].summary;
 
       it('runs the image’s entrypoint and cmd as its user in its working directory', async () => {
@@ -42,7 +55,20 @@ describe('one image, one set of behaviours', () => {
       });
 
       it('passes env, workdir, hostname and user names', async () => {
-        const done = await run(['-e', 'MINE=1', '-w', '/made/here', '-h', 'ship', '-u', 'alice:staff', 'box', 'sh', '-c', 'echo $FROM_IMAGE $MINE; pwd; hostname; id -un; id -gn']);
+        const done = await run([
+          '-e',
+          'MINE=1',
+          '-w',
+          '/made/here',
+          '-h',
+          'ship',
+          '-u',
+          'alice:staff',
+          'box',
+          'sh',
+          '-c',
+          'echo $FROM_IMAGE $MINE; pwd; hostname; id -un; id -gn',
+        ]);
         assert.equal(done.stdout, 'yes 1\n/made/here\nship\nalice\nstaff\n', done.stderr);
       });
 
@@ -70,14 +96,27 @@ describe('one image, one set of behaviours', () => {
       });
 
       it('gives a task its own hosts, resolv.conf and a tmpfs, and a read-only root on request', async () => {
-        const done = await run(['--tmpfs', '/scratch:size=1m', '--read-only', '-h', 'me', 'box', 'sh', '-c', 'grep -c me /etc/hosts; grep -c nameserver /etc/resolv.conf; touch /x 2>/dev/null || echo ro; touch /scratch/x && echo rw; df -k /scratch | tail -1 | awk "{print \\$2}"']);
+        const done = await run([
+          '--tmpfs',
+          '/scratch:size=1m',
+          '--read-only',
+          '-h',
+          'me',
+          'box',
+          'sh',
+          '-c',
+          'grep -c me /etc/hosts; grep -c nameserver /etc/resolv.conf; touch /x 2>/dev/null || echo ro; touch /scratch/x && echo rw; df -k /scratch | tail -1 | awk "{print \\$2}"',
+        ]);
         assert.equal(done.stdout, '1\n1\nro\nrw\n1024\n', done.stderr);
       });
 
       it('executes a second process with its own user, env and directory', async (t) => {
         const id = await detached('box', 'sleep', '300');
         t.after(() => engine.bh(['rm', '-f', id]));
-        assert.equal(await engine.ok('exec', '-u', 'alice', '-e', 'A=b', '-w', '/tmp', id, 'sh', '-c', 'id -un; echo $A; pwd'), 'alice\nb\n/tmp');
+        assert.equal(
+          await engine.ok('exec', '-u', 'alice', '-e', 'A=b', '-w', '/tmp', id, 'sh', '-c', 'id -un; echo $A; pwd'),
+          'alice\nb\n/tmp',
+        );
         assert.equal((await engine.bh(['exec', '-i', id, 'cat'], { input: 'through' })).stdout, 'through');
         assert.equal((await engine.bh(['exec', id, 'sh', '-c', 'exit 7'])).code, 7);
         assert.equal((await engine.bh(['exec', id, 'nope'])).code, 127);
@@ -88,14 +127,22 @@ describe('one image, one set of behaviours', () => {
       it('gives a real terminal to run and exec', async (t) => {
         const id = await detached('-t', 'box', 'sh', '-c', 'tty; sleep 300');
         t.after(() => engine.bh(['rm', '-f', id]));
-        await until('the terminal’s name is in the log', async () => /\/dev\/(pts|console)/.test(await engine.ok('logs', id)));
+        await until('the terminal’s name is in the log', async () =>
+          /\/dev\/(pts|console)/.test(await engine.ok('logs', id)),
+        );
       });
 
       it('stops by the stop signal, and by SIGKILL after the timeout', async (t) => {
-        const polite = await detached('box', 'sh', '-c', 'trap "echo bye; exit 3" TERM; echo ready; while :; do sleep 0.1; done');
+        const polite = await detached(
+          'box',
+          'sh',
+          '-c',
+          'trap "echo bye; exit 3" TERM; echo ready; while :; do sleep 0.1; done',
+        );
         const deaf = await detached('box', 'sh', '-c', 'trap "" TERM; echo ready; while :; do sleep 0.1; done');
         t.after(() => engine.bh(['rm', '-f', polite, deaf]));
-        for (const id of [polite, deaf]) await until('ready', async () => (await engine.ok('logs', id)).includes('ready'));
+        for (const id of [polite, deaf])
+          await until('ready', async () => (await engine.ok('logs', id)).includes('ready'));
         await engine.ok('stop', polite);
         assert.equal((await state(polite)).exitCode, 3);
         assert.match(await engine.ok('logs', polite), /bye/);
@@ -128,8 +175,21 @@ describe('one image, one set of behaviours', () => {
       });
 
       it('limits the number of processes', async () => {
-        const done = await run(['--pids-limit', '30', 'box', 'sh', '-c', 'i=0; while [ $i -lt 200 ]; do sleep 5 & i=$((i+1)); done; echo all'], { timeoutMs: 60_000 });
-        assert.ok(!done.stdout.includes('all') || /fork|temporarily|resource/i.test(done.stderr), `200 processes were made: ${done.stdout} ${done.stderr}`);
+        const done = await run(
+          [
+            '--pids-limit',
+            '30',
+            'box',
+            'sh',
+            '-c',
+            'i=0; while [ $i -lt 200 ]; do sleep 5 & i=$((i+1)); done; echo all',
+          ],
+          { timeoutMs: 60_000 },
+        );
+        assert.ok(
+          !done.stdout.includes('all') || /fork|temporarily|resource/i.test(done.stderr),
+          `200 processes were made: ${done.stdout} ${done.stderr}`,
+        );
       });
 
       it('keeps what a task writes into a volume or bind for the next, and keeps read-only ones as they are', async (t) => {
@@ -141,34 +201,94 @@ describe('one image, one set of behaviours', () => {
           await engine.bh(['volume', 'rm', `v-${level}`]);
           rmSync(folder, { recursive: true, force: true });
         });
-        const first = await run(['-v', `v-${level}:/data`, '-v', `${folder}:/host:ro`, 'box', 'sh', '-c', 'echo kept >/data/file; chown alice /data/file; cat /host/given; touch /host/x 2>/dev/null || echo ro']);
+        const first = await run([
+          '-v',
+          `v-${level}:/data`,
+          '-v',
+          `${folder}:/host:ro`,
+          'box',
+          'sh',
+          '-c',
+          'echo kept >/data/file; chown alice /data/file; cat /host/given; touch /host/x 2>/dev/null || echo ro',
+        ]);
         assert.equal(first.stdout, 'host\nro\n', first.stderr);
-        const second = await run(['-v', `v-${level}:/data`, 'box', 'sh', '-c', 'cat /data/file; stat -c %U /data/file']);
+        const second = await run([
+          '-v',
+          `v-${level}:/data`,
+          'box',
+          'sh',
+          '-c',
+          'cat /data/file; stat -c %U /data/file',
+        ]);
         assert.equal(second.stdout, 'kept\nalice\n', second.stderr);
         // The same volume at the weakest level: ownership and content are the same.
-        const weakest = await engine.bh(['run', '--rm', '-v', `v-${level}:/data`, 'box', 'sh', '-c', 'cat /data/file; stat -c %U /data/file']);
+        const weakest = await engine.bh([
+          'run',
+          '--rm',
+          '-v',
+          `v-${level}:/data`,
+          'box',
+          'sh',
+          '-c',
+          'cat /data/file; stat -c %U /data/file',
+        ]);
         assert.equal(weakest.stdout, 'kept\nalice\n', weakest.stderr);
       });
 
       it('publishes TCP and UDP ports on the host', async (t) => {
-        const tcp = await detached('-p', '127.0.0.1:0:80', '-p', '127.0.0.1:0:90/udp', 'box', 'sh', '-c', 'echo ready; (while :; do echo hello | nc -l -p 80; done) & while :; do echo pong | nc -u -l -p 90 -w 1; done');
+        const tcp = await detached(
+          '-p',
+          '127.0.0.1:0:80',
+          '-p',
+          '127.0.0.1:0:90/udp',
+          'box',
+          'sh',
+          '-c',
+          'echo ready; (while :; do echo hello | nc -l -p 80; done) & while :; do echo pong | nc -u -l -p 90 -w 1; done',
+        );
         t.after(() => engine.bh(['rm', '-f', tcp]));
         await until('ready', async () => (await engine.ok('logs', tcp)).includes('ready'));
         const port = (await state(tcp)).ports.find((mapping: { port: number }) => mapping.port === 80).hostPort;
-        await until('the port answers', async () => spawnSync('/bin/busybox', ['nc', '-w', '2', '127.0.0.1', String(port)], { encoding: 'utf8', input: '' }).stdout === 'hello\n');
+        await until(
+          'the port answers',
+          async () =>
+            spawnSync('/bin/busybox', ['nc', '-w', '2', '127.0.0.1', String(port)], { encoding: 'utf8', input: '' })
+              .stdout === 'hello\n',
+        );
       });
 
       it('lets instances of one network reach each other by name, and others not', async (t) => {
         await engine.ok('network', 'create', `n-${level}`);
-        const server = await detached('--name', `web-${level}`, '--network', `n-${level}`, 'box', 'sh', '-c', 'echo ready; while :; do echo found | nc -l -p 8000; done');
+        const server = await detached(
+          '--name',
+          `web-${level}`,
+          '--network',
+          `n-${level}`,
+          'box',
+          'sh',
+          '-c',
+          'echo ready; while :; do echo found | nc -l -p 8000; done',
+        );
         t.after(async () => {
           await engine.bh(['rm', '-f', server]);
           await engine.bh(['network', 'rm', `n-${level}`]);
         });
         await until('ready', async () => (await engine.ok('logs', server)).includes('ready'));
-        const member = await run(['--network', `n-${level}`, 'box', 'sh', '-c', `nc -w 5 web-${level} 8000 </dev/null`]);
+        const member = await run([
+          '--network',
+          `n-${level}`,
+          'box',
+          'sh',
+          '-c',
+          `nc -w 5 web-${level} 8000 </dev/null`,
+        ]);
         assert.equal(member.stdout, 'found\n', member.stderr);
-        const stranger = await run(['box', 'sh', '-c', `nc -w 2 ${(await state(server)).ip} 8000 </dev/null || echo unreachable`]);
+        const stranger = await run([
+          'box',
+          'sh',
+          '-c',
+          `nc -w 2 ${(await state(server)).ip} 8000 </dev/null || echo unreachable`,
+        ]);
         assert.equal(stranger.stdout, 'unreachable\n');
         const alone = await run(['--network', 'none', 'box', 'sh', '-c', 'ip -o -4 addr | grep -vc " lo " || true']);
         assert.equal(alone.stdout.trim(), '0', alone.stderr);
@@ -177,14 +297,34 @@ describe('one image, one set of behaviours', () => {
       it('restarts what fails, with backoff, as often as it was told', async (t) => {
         const id = await detached('--restart', 'on-failure:2', 'box', 'sh', '-c', 'echo try; exit 9');
         t.after(() => engine.bh(['rm', '-f', id]));
-        await until('it gave up', async () => {
-          const now = await state(id);
-          return now.restartCount === 2 && now.state !== 'running' && now.exitCode === 9 && (await engine.ok('logs', id)).split('try').length === 4;
-        }, 60_000);
+        await until(
+          'it gave up',
+          async () => {
+            const now = await state(id);
+            return (
+              now.restartCount === 2 &&
+              now.state !== 'running' &&
+              now.exitCode === 9 &&
+              (await engine.ok('logs', id)).split('try').length === 4
+            );
+          },
+          60_000,
+        );
       });
 
       it('reports health', async (t) => {
-        const id = await detached('--health-cmd', 'test -f /tmp/ok', '--health-interval', '300ms', '--health-retries', '2', 'box', 'sh', '-c', 'sleep 2; touch /tmp/ok; sleep 300');
+        const id = await detached(
+          '--health-cmd',
+          'test -f /tmp/ok',
+          '--health-interval',
+          '300ms',
+          '--health-retries',
+          '2',
+          'box',
+          'sh',
+          '-c',
+          'sleep 2; touch /tmp/ok; sleep 300',
+        );
         t.after(() => engine.bh(['rm', '-f', id]));
         await until('healthy', async () => (await state(id)).health === 'healthy', 40_000);
         await engine.ok('exec', id, 'rm', '/tmp/ok');
@@ -234,7 +374,13 @@ describe('one image, one set of behaviours', () => {
         assert.equal(flood.stdout.length, 588895);
         assert.ok(flood.stdout.endsWith('\n99999\n100000\n'));
         assert.equal((await run(['box', 'sh', '-c', 'exec >&- 2>&-; sleep 0.3; exit 4'])).code, 4);
-        const zombies = await run(['--init', 'box', 'sh', '-c', 'for i in 1 2 3 4 5; do (sleep 0.1 &) ; done; sleep 1; ps -o stat 2>/dev/null | grep -c Z || true']);
+        const zombies = await run([
+          '--init',
+          'box',
+          'sh',
+          '-c',
+          'for i in 1 2 3 4 5; do (sleep 0.1 &) ; done; sleep 1; ps -o stat 2>/dev/null | grep -c Z || true',
+        ]);
         assert.equal(zombies.stdout.trim(), '0', zombies.stderr);
       });
     });

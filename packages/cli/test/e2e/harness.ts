@@ -58,17 +58,43 @@ export class Engine {
   /** Starts the engine's process again on the same folders; resolves when its API answers. */
   async boot(env: NodeJS.ProcessEnv = {}): Promise<void> {
     const log = path.join(this.folder, 'engine.out');
-    const child = spawn('sh', ['-c', 'log=$1; shift; exec "$@" >>"$log" 2>&1', 'sh', log, process.execPath, '--no-warnings', path.join(ROOT, 'packages/engine/src/main.ts'), '--foreground', '--data', this.data, '--run', this.run, ...this.#flags], {
-      stdio: 'ignore',
-      env: { ...process.env, ...env },
-    });
+    const child = spawn(
+      'sh',
+      [
+        '-c',
+        'log=$1; shift; exec "$@" >>"$log" 2>&1',
+        'sh',
+        log,
+        process.execPath,
+        '--no-warnings',
+        path.join(ROOT, 'packages/engine/src/main.ts'),
+        '--foreground',
+        '--data',
+        this.data,
+        '--run',
+        this.run,
+        ...this.#flags,
+      ],
+      {
+        stdio: 'ignore',
+        env: { ...process.env, ...env },
+      },
+    );
     this.#process = child;
     for (let attempt = 0; attempt < 600; attempt++) {
       if (child.exitCode !== null || child.signalCode !== null) {
         if (env.BULKHEAD_FAULT !== undefined) return;
-        throw new Error(`the engine ended with ${child.exitCode ?? child.signalCode}: ${readFileSync(log, 'utf8').slice(-2000)}`);
+        throw new Error(
+          `the engine ended with ${child.exitCode ?? child.signalCode}: ${readFileSync(log, 'utf8').slice(-2000)}`,
+        );
       }
-      if (existsSync(this.socket) && spawnSync('curl', ['-sf', '--max-time', '2', '--unix-socket', this.socket, 'http://localhost/v1/ping'], { stdio: 'ignore' }).status === 0) return;
+      if (
+        existsSync(this.socket) &&
+        spawnSync('curl', ['-sf', '--max-time', '2', '--unix-socket', this.socket, 'http://localhost/v1/ping'], {
+          stdio: 'ignore',
+        }).status === 0
+      )
+        return;
       await new Promise((resolve) => setTimeout(resolve, 50));
     }
     throw new Error('the engine did not answer within 30 s');
@@ -92,7 +118,11 @@ export class Engine {
   /** The CLI, asynchronously: the test's own event loop goes on. */
   bh(args: string[], options: RunOptions = {}): Promise<Outcome> {
     return new Promise((resolve, reject) => {
-      const child = spawn(path.join(ROOT, 'bulkhead'), args, { stdio: ['pipe', 'pipe', 'pipe'], cwd: options.cwd, env: { ...process.env, BULKHEAD_HOST: this.socket } });
+      const child = spawn(path.join(ROOT, 'bulkhead'), args, {
+        stdio: ['pipe', 'pipe', 'pipe'],
+        cwd: options.cwd,
+        env: { ...process.env, BULKHEAD_HOST: this.socket },
+      });
       const out: Buffer[] = [];
       const err: Buffer[] = [];
       child.stdout.on('data', (chunk: Buffer) => out.push(chunk));
@@ -102,7 +132,12 @@ export class Engine {
       child.on('close', (code, signal) => {
         clearTimeout(limit);
         const bytes = Buffer.concat(out);
-        resolve({ code: code ?? (signal === 'SIGKILL' ? -9 : 128), stdout: bytes.toString(), stderr: Buffer.concat(err).toString(), bytes });
+        resolve({
+          code: code ?? (signal === 'SIGKILL' ? -9 : 128),
+          stdout: bytes.toString(),
+          stderr: Buffer.concat(err).toString(),
+          bytes,
+        });
       });
       child.stdin.on('error', () => {});
       child.stdin.end(options.input ?? '');
@@ -112,14 +147,16 @@ export class Engine {
   /** As bh, and it has to succeed; gives stdout without the last newline. */
   async ok(...args: string[]): Promise<string> {
     const done = await this.bh(args);
-    if (done.code !== 0) throw new Error(`bulkhead ${args.join(' ')} ended with ${done.code}\n${done.stdout}${done.stderr}`);
+    if (done.code !== 0)
+      throw new Error(`bulkhead ${args.join(' ')} ended with ${done.code}\n${done.stdout}${done.stderr}`);
     return done.stdout.replace(/\n$/, '');
   }
 
   /** Removes every instance, ends the engine and deletes its folders. */
   async dispose(): Promise<void> {
     try {
-      if (this.#process === undefined || this.#process.exitCode !== null || this.#process.signalCode !== null) await this.boot();
+      if (this.#process === undefined || this.#process.exitCode !== null || this.#process.signalCode !== null)
+        await this.boot();
       const all = (await this.ok('ps', '-aq')).split('\n').filter((id) => id !== '');
       if (all.length > 0) await this.bh(['rm', '-fv', ...all], { timeoutMs: 120_000 });
       await this.bh(['down', '--stop', '--purge'], { timeoutMs: 120_000 });
@@ -151,12 +188,16 @@ export interface TestImage {
 export function busyboxArchive(folder: string, image: TestImage): string {
   const work = mkdtempSync(path.join(os.tmpdir(), 'bh-image-'));
   const root = path.join(work, 'root');
-  for (const directory of ['bin', 'etc', 'tmp', 'root', 'home/alice', 'var/empty']) mkdirSync(path.join(root, directory), { recursive: true });
+  for (const directory of ['bin', 'etc', 'tmp', 'root', 'home/alice', 'var/empty'])
+    mkdirSync(path.join(root, directory), { recursive: true });
   execFileSync('cp', ['/bin/busybox', path.join(root, 'bin/busybox')]);
   for (const applet of execFileSync('/bin/busybox', ['--list'], { encoding: 'utf8' }).split('\n')) {
     if (applet !== '' && applet !== 'busybox') symlinkSync('busybox', path.join(root, 'bin', applet));
   }
-  writeFileSync(path.join(root, 'etc/passwd'), 'root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:Alice:/home/alice:/bin/sh\n');
+  writeFileSync(
+    path.join(root, 'etc/passwd'),
+    'root:x:0:0:root:/root:/bin/sh\nalice:x:1000:1000:Alice:/home/alice:/bin/sh\n',
+  );
   writeFileSync(path.join(root, 'etc/group'), 'root:x:0:\nalice:x:1000:\nstaff:x:50:alice\n');
   for (const [file, content] of Object.entries(image.files ?? {})) {
     mkdirSync(path.dirname(path.join(root, file)), { recursive: true });
@@ -165,7 +206,9 @@ export function busyboxArchive(folder: string, image: TestImage): string {
   execFileSync('chmod', ['1777', path.join(root, 'tmp')]);
   execFileSync('chown', ['1000:1000', path.join(root, 'home/alice')]);
   execFileSync('tar', ['-C', root, '--numeric-owner', '-cf', path.join(work, 'layer.tar'), '.']);
-  const diffId = `sha256:${createHash('sha256').update(readFileSync(path.join(work, 'layer.tar'))).digest('hex')}`;
+  const diffId = `sha256:${createHash('sha256')
+    .update(readFileSync(path.join(work, 'layer.tar')))
+    .digest('hex')}`;
   const config = {
     architecture: process.arch === 'arm64' ? 'arm64' : 'amd64',
     os: 'linux',
@@ -185,7 +228,16 @@ export function busyboxArchive(folder: string, image: TestImage): string {
     history: [{ created: '2026-01-01T00:00:00Z', created_by: 'test' }],
   };
   writeFileSync(path.join(work, 'config.json'), JSON.stringify(config));
-  writeFileSync(path.join(work, 'manifest.json'), JSON.stringify([{ Config: 'config.json', RepoTags: [image.name.includes(':') ? image.name : `${image.name}:latest`], Layers: ['layer.tar'] }]));
+  writeFileSync(
+    path.join(work, 'manifest.json'),
+    JSON.stringify([
+      {
+        Config: 'config.json',
+        RepoTags: [image.name.includes(':') ? image.name : `${image.name}:latest`],
+        Layers: ['layer.tar'],
+      },
+    ]),
+  );
   const archive = path.join(folder, `${image.name.replaceAll(/[^a-z0-9]/g, '-')}.tar`);
   execFileSync('tar', ['-C', work, '-cf', archive, 'manifest.json', 'config.json', 'layer.tar']);
   rmSync(work, { recursive: true, force: true });

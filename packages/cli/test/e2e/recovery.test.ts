@@ -32,7 +32,18 @@ describe('killing the engine', () => {
   before(async () => {
     engine = await Engine.start();
     await loadBusybox(engine, { name: 'box' });
-    steady = (await engine.ok('run', '-d', '--name', 'steady', 'box', 'sh', '-c', 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done')).trim();
+    steady = (
+      await engine.ok(
+        'run',
+        '-d',
+        '--name',
+        'steady',
+        'box',
+        'sh',
+        '-c',
+        'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done',
+      )
+    ).trim();
   });
   after(() => engine.dispose());
 
@@ -40,10 +51,18 @@ describe('killing the engine', () => {
 
   /** Host resources that belong to this engine's instances, by id. */
   function resources(): string[] {
-    const bundles = existsSync(path.join(engine.run, 'instances')) ? readdirSync(path.join(engine.run, 'instances')) : [];
-    const writable = existsSync(path.join(engine.data, 'instances')) ? readdirSync(path.join(engine.data, 'instances')) : [];
-    const groups = globSync('/sys/fs/cgroup/{,*/}bulkhead-*/*/').map((group) => path.basename(group)).filter((name) => /^[0-9a-f]{32}$/.test(name));
-    const monitors = spawnSync('pgrep', ['-af', `conmon.*${engine.run}/`], { encoding: 'utf8' }).stdout.split('\n').flatMap((line) => / -c ([0-9a-f]{32})/.exec(line)?.[1] ?? []);
+    const bundles = existsSync(path.join(engine.run, 'instances'))
+      ? readdirSync(path.join(engine.run, 'instances'))
+      : [];
+    const writable = existsSync(path.join(engine.data, 'instances'))
+      ? readdirSync(path.join(engine.data, 'instances'))
+      : [];
+    const groups = globSync('/sys/fs/cgroup/{,*/}bulkhead-*/*/')
+      .map((group) => path.basename(group))
+      .filter((name) => /^[0-9a-f]{32}$/.test(name));
+    const monitors = spawnSync('pgrep', ['-af', `conmon.*${engine.run}/`], { encoding: 'utf8' })
+      .stdout.split('\n')
+      .flatMap((line) => / -c ([0-9a-f]{32})/.exec(line)?.[1] ?? []);
     return [...new Set([...bundles, ...writable, ...groups, ...monitors])].sort();
   }
 
@@ -57,7 +76,8 @@ describe('killing the engine', () => {
         await engine.bh(['run', '-d', '--name', 'victim', 'box', 'sleep', '300'], { timeoutMs: 20_000 });
         await engine.bh(['stop', '-t', '0', 'victim'], { timeoutMs: 20_000 });
         await engine.bh(['rm', '-f', 'victim'], { timeoutMs: 20_000 });
-        if (step === 'pull.fetched') await engine.bh(['load', '-q', '-i', path.join(engine.folder, 'box.tar')], { timeoutMs: 20_000 });
+        if (step === 'pull.fetched')
+          await engine.bh(['load', '-q', '-i', path.join(engine.folder, 'box.tar')], { timeoutMs: 20_000 });
       }
       await engine.crash();
       await engine.boot();
@@ -70,7 +90,9 @@ describe('killing the engine', () => {
     });
   }
 
-  it(`${KILLS} times at random under load disturbs nothing, forgets nothing, leaks nothing`, { timeout: 14 * 60_000 }, async () => {
+  it(`${KILLS} times at random under load disturbs nothing, forgets nothing, leaks nothing`, {
+    timeout: 14 * 60_000,
+  }, async () => {
     const begin = await steadyFacts();
     const acknowledged = new Map<string, 'there' | 'gone'>();
     let load = true;
