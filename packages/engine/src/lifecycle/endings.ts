@@ -56,6 +56,7 @@ export class Endings {
       record = await live.mutex.run(async () => {
         live.run = undefined;
         const ended = this.#store(id, exit);
+        run.markStored();
         fault('exit.stored');
         return await this.#clear(ended, driver);
       });
@@ -63,6 +64,7 @@ export class Endings {
       report(`end of ${id}`, error);
     } finally {
       if (live.run === run) live.run = undefined;
+      run.markStored();
       run.settle();
     }
     if (record) await this.#after(record);

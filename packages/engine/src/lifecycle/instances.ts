@@ -147,8 +147,7 @@ export class Instances {
       ? await run.exit
       : { code: record.exitCode ?? 0, oomKilled: record.oomKilled, at: record.finishedAt ?? 0 };
     if (condition === 'removed') await live.removed;
-    // A client may start it again at once: only when nothing of this run is left.
-    else if (run && !record.spec.autoRemove) await run.settled;
+    else await run?.stored;
     return exit;
   }
 

@@ -8,6 +8,9 @@ export class Run {
   readonly handle: string;
   /** The process has ended; its log may still be drained. */
   readonly exit: Promise<Exit>;
+  /** Its end is in the database. */
+  readonly stored: Promise<void>;
+  readonly markStored: () => void;
   /** Everything of the run is gone from the host. */
   readonly settled: Promise<void>;
   readonly settle: () => void;
@@ -17,6 +20,9 @@ export class Run {
   constructor(handle: string, exit: Promise<Exit>) {
     this.handle = handle;
     this.exit = exit;
+    const stored = Promise.withResolvers<void>();
+    this.stored = stored.promise;
+    this.markStored = stored.resolve;
     const settled = Promise.withResolvers<void>();
     this.settled = settled.promise;
     this.settle = settled.resolve;

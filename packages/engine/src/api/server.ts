@@ -1,0 +1,144 @@
+/** The HTTP server on a unix socket: route, validate, use case, error map. It decides nothing. */
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { BulkheadError, type Route, ROUTES, type RouteName } from '@bulkhead/contract';
+import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { Lifecycle } from '../lifecycle/lifecycle.ts';
+import { Call } from './call.ts';
+import { failureOf } from './failure.ts';
+import { instanceRoutes } from './instance-routes.ts';
+import { imageRoutes, networkRoutes, volumeRoutes } from './resource-routes.ts';
+import type { Handler, Handlers } from './routes.ts';
+import { type SystemDeps, systemRoutes } from './system-routes.ts';
+import { Upgrades } from './upgrades.ts';
+import { validate } from './validation.ts';
+
+const MAX_BODY_BYTES = 8 << 20;
+
+export type Report = (what: string, error: unknown) => void;
+
+export class ApiServer {
+  readonly #app: FastifyInstance;
+  readonly #report: Report;
+
+  constructor(lifecycle: Lifecycle, system: SystemDeps, report: Report) {
+    this.#report = report;
+    this.#app = Fastify({
+      bodyLimit: MAX_BODY_BYTES,
+      // Uploads and attached clients take as long as they take; only the user of the socket can reach us.
+      requestTimeout: 0,
+      connectionTimeout: 0,
+      keepAliveTimeout: 5000,
+      routerOptions: { maxParamLength: 512 },
+      forceCloseConnections: true,
+    });
+    this.#parsers();
+    const handlers: Handlers = {
+      ...systemRoutes(lifecycle, system),
+      ...instanceRoutes(lifecycle),
+      ...imageRoutes(lifecycle),
+      ...volumeRoutes(lifecycle),
+      ...networkRoutes(lifecycle),
+    };
+    for (const [name, route] of Object.entries(ROUTES) as [RouteName, Route][]) {
+      const handler = handlers[name];
+      if (handler) this.#serve(route, handler);
+    }
+    this.#app.setNotFoundHandler((request, reply) => {
+      const error = new BulkheadError('not_found', `the API has no ${request.method} ${request.url.split('?')[0]}`);
+      return reply.status(404).send(error.toBody());
+    });
+    this.#app.setErrorHandler((error, _request, reply) => {
+      const { status, body } = failureOf(error, report);
+      return reply.status(status).send(body);
+    });
+    const upgrades = new Upgrades(lifecycle, report);
+    this.#app.server.on('upgrade', (request, socket, head) => upgrades.serve(request, socket, head));
+  }
+
+  async listen(path: string): Promise<void> {
+    await this.#app.listen({ path });
+  }
+
+  async close(): Promise<void> {
+    await this.#app.close();
+  }
+
+  #parsers(): void {
+    const app = this.#app;
+    app.removeAllContentTypeParsers();
+    app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
+      if (text === '') return done(null, undefined);
+      try {
+        done(null, JSON.parse(text as string));
+      } catch (error) {
+        done(new BulkheadError('invalid_request', `the body is not JSON: ${(error as Error).message}`));
+      }
+    });
+    // Anything else is a stream for the handler, or nothing it looks at.
+    app.addContentTypeParser('*', (_request, _payload, done) => done(null, undefined));
+  }
+
+  #serve(route: Route, handler: Handler): void {
+    this.#app.route({
+      method: route.method,
+      url: route.path,
+      handler: (request, reply) => this.#answer(route, handler, request, reply),
+    });
+  }
+
+  async #answer(route: Route, handler: Handler, request: FastifyRequest, reply: FastifyReply): Promise<unknown> {
+    const gone = new AbortController();
+    reply.raw.once('close', () => gone.abort());
+    const body = route.body ? validate(route.body, request.body ?? {}) : undefined;
+    const call = new Call({
+      params: request.params as Record<string, string>,
+      query: request.query as Record<string, string | string[]>,
+      body,
+      signal: gone.signal,
+      raw: request.raw,
+    });
+    const answer = await handler(call);
+    if (route.stream === 'ndjson') {
+      reply.hijack();
+      await this.#lines(reply.raw, answer as AsyncIterable<unknown[]>);
+      return reply;
+    }
+    if (route.stream === 'tar') {
+      reply.hijack();
+      await this.#tar(reply.raw, answer as Readable);
+      return reply;
+    }
+    if (answer === undefined) return reply.status(204).send();
+    return reply.status(route.status ?? 200).send(answer);
+  }
+
+  /** Headers go at once, so that a client knows it is heard; a failure afterwards is the last line. */
+  async #lines(response: ServerResponse, batches: AsyncIterable<unknown[]>): Promise<void> {
+    response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+    response.flushHeaders();
+    try {
+      for await (const batch of batches) {
+        if (response.destroyed) return;
+        const text = batch.map((value) => `${JSON.stringify(value)}\n`).join('');
+        if (text !== '' && !response.write(text)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+      }
+    } catch (error) {
+      if (!response.destroyed) response.write(`${JSON.stringify({ error: failureOf(error, this.#report).body })}\n`);
+    }
+    response.end();
+  }
+
+  async #tar(response: ServerResponse, tar: Readable): Promise<void> {
+    response.writeHead(200, { 'content-type': 'application/x-tar' });
+    try {
+      await pipeline(tar, response);
+    } catch (error) {
+      // The head is out: a broken connection is the only way left to say that the archive is not whole.
+      this.#report('archive', error);
+      response.destroy();
+    }
+  }
+}
