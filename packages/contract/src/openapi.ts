@@ -1,6 +1,6 @@
 /** The OpenAPI 3.1 document, built from the routes and schemas that the engine itself uses. */
 import { ERRORS } from './errors.ts';
-import { type Route, ROUTES } from './routes.ts';
+import { ROUTES, type Route } from './routes.ts';
 import * as schemas from './schemas.ts';
 
 const componentName = (schema: string): string => schema.replace(/Schema$/, '');
@@ -27,7 +27,12 @@ function parameters(route: Route): unknown[] {
 function success(route: Route): Record<string, unknown> {
   if (route.stream === 'upgrade') return { 101: { description: 'Frames of type u8, length u32 big-endian, payload.' } };
   if (route.stream === 'tar') {
-    return { 200: { description: 'A tar.', content: { 'application/x-tar': { schema: { type: 'string', format: 'binary' } } } } };
+    return {
+      200: {
+        description: 'A tar.',
+        content: { 'application/x-tar': { schema: { type: 'string', format: 'binary' } } },
+      },
+    };
   }
   if (!route.answer) return { 200: { description: 'Done.' }, 204: { description: 'Done.' } };
   const schema = route.list ? { type: 'array', items: reference(route.answer) } : reference(route.answer);
@@ -37,7 +42,8 @@ function success(route: Route): Record<string, unknown> {
 }
 
 function requestBody(route: Route): Record<string, unknown> {
-  if (route.body) return { requestBody: { required: true, content: { 'application/json': { schema: reference(route.body) } } } };
+  if (route.body)
+    return { requestBody: { required: true, content: { 'application/json': { schema: reference(route.body) } } } };
   if (!route.upload) return {};
   const schema = { type: 'string', format: 'binary' };
   return { requestBody: { required: true, content: { 'application/x-tar': { schema } } } };

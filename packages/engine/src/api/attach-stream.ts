@@ -30,7 +30,9 @@ export async function attach(
     done();
   });
   try {
-    const run = live.run ?? (record.state === 'stopped' || record.state === 'failed' ? undefined : await begun(lifecycle, record, frames));
+    const run =
+      live.run ??
+      (record.state === 'stopped' || record.state === 'failed' ? undefined : await begun(lifecycle, record, frames));
     if (frames.isClosed) return;
     if (run) listen(lifecycle, record, run, options, frames, head);
     const logs = deps.logs.read(deps.storage.logPath(record.id), {
@@ -41,7 +43,8 @@ export async function attach(
     });
     if (run || options.logs) {
       for await (const batch of logs) {
-        for (const { stream, data } of batch) await frames.send(stream === 'stderr' ? FRAME.stderr : FRAME.stdout, data);
+        for (const { stream, data } of batch)
+          await frames.send(stream === 'stderr' ? FRAME.stderr : FRAME.stdout, data);
         if (frames.isClosed) return;
       }
     }
@@ -64,7 +67,12 @@ async function begun(lifecycle: Lifecycle, record: InstanceRecord, frames: Frame
   });
   try {
     const { run, nextRun } = { run: lifecycle.table.of(record.id), nextRun: lifecycle.table.of(record.id).nextRun() };
-    return await Promise.race([nextRun, failed.promise, run.removed.then(() => undefined), frames.closed.then(() => undefined)]);
+    return await Promise.race([
+      nextRun,
+      failed.promise,
+      run.removed.then(() => undefined),
+      frames.closed.then(() => undefined),
+    ]);
   } finally {
     stop();
   }

@@ -8,7 +8,12 @@ import { input } from './input.ts';
 const CONTROL_KEYS: Record<string, string> = { INT: '\u0003', QUIT: '\u001c', TSTP: '\u001a' };
 const ENDING = new Set(['TERM', 'KILL', 'HUP', 'INT', 'QUIT']);
 
-export async function streamExec(session: Session, wantsStdin: boolean, frames: FrameSocket, head: Buffer): Promise<void> {
+export async function streamExec(
+  session: Session,
+  wantsStdin: boolean,
+  frames: FrameSocket,
+  head: Buffer,
+): Promise<void> {
   const bySignal = (text: string) => {
     const name = text.toUpperCase().replace(/^SIG/, '');
     const key = CONTROL_KEYS[name];

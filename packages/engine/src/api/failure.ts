@@ -1,5 +1,5 @@
 /** Any thrown thing as the body and status a client gets. Our own defects are logged and told without detail. */
-import { BulkheadError, type ErrorBody, ERRORS } from '@bulkhead/contract';
+import { BulkheadError, ERRORS, type ErrorBody } from '@bulkhead/contract';
 
 export interface Failure {
   status: number;
@@ -17,7 +17,8 @@ export function failureOf(error: unknown, report: (what: string, error: unknown)
 function knownOf(error: unknown): BulkheadError | undefined {
   if (error instanceof BulkheadError) return error;
   const { code, statusCode, message } = error as { code?: unknown; statusCode?: unknown; message?: string };
-  if (code === 'ENOSPC' || code === 'EDQUOT') return new BulkheadError('disk_full', 'no space is left', { cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new BulkheadError('disk_full', 'no space is left', { cause: error });
   if (code === 'EROFS') return new BulkheadError('read_only', message ?? 'read-only', { cause: error });
   if (statusCode === 413) return new BulkheadError('too_large', 'the request body is larger than 8 MiB');
   if (typeof statusCode === 'number' && statusCode < 500) return new BulkheadError('invalid_request', message ?? '');

@@ -46,7 +46,9 @@ export const INSTANCE_TESTS: Record<string, Test<Listed>> = {
   label: ({ record, image }, value) => labelled({ ...image?.config.labels, ...record.spec.labels }, value),
   level: ({ record }, value) => record.decision.level === value,
   ancestor: ({ record, image }, value) =>
-    record.spec.image === value || record.imageId.startsWith(`sha256:${value}`) || (image?.tags.includes(value) ?? false),
+    record.spec.image === value ||
+    record.imageId.startsWith(`sha256:${value}`) ||
+    (image?.tags.includes(value) ?? false),
   network: ({ record }, value) => record.spec.network === value,
   volume: ({ record }, value) => record.spec.mounts.some((mount) => mount.source === value || mount.target === value),
   health: ({ record }, value) => record.health === value,
@@ -58,5 +60,6 @@ export const EVENT_TESTS: Record<string, Test<EventRecord>> = {
   action: (event, value) => event.action === value || event.action.startsWith(`${value}:`),
   instance: (event, value) =>
     event.type === 'instance' && (event.attributes.name === value || event.id.startsWith(value)),
-  image: (event, value) => event.attributes.image === value || (event.type === 'image' && event.attributes.name === value),
+  image: (event, value) =>
+    event.attributes.image === value || (event.type === 'image' && event.attributes.name === value),
 };

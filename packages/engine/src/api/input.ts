@@ -34,7 +34,9 @@ export function input(target: InputTarget): (type: number, payload: Buffer) => P
         if (!stdin.write(payload)) {
           const quiet = new AbortController();
           const { signal } = quiet;
-          await Promise.race([once(stdin, 'drain', { signal }), once(stdin, 'close', { signal })]).catch(() => undefined);
+          await Promise.race([once(stdin, 'drain', { signal }), once(stdin, 'close', { signal })]).catch(
+            () => undefined,
+          );
           quiet.abort();
         }
         return;

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { BulkheadError, type Route, ROUTES, type RouteName } from '@bulkhead/contract';
+import { BulkheadError, ROUTES, type Route, type RouteName } from '@bulkhead/contract';
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Lifecycle } from '../lifecycle/lifecycle.ts';
 import { Call } from './call.ts';
@@ -123,7 +123,8 @@ export class ApiServer {
       for await (const batch of batches) {
         if (response.destroyed) return;
         const text = batch.map((value) => `${JSON.stringify(value)}\n`).join('');
-        if (text !== '' && !response.write(text)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
+        if (text !== '' && !response.write(text))
+          await Promise.race([once(response, 'drain'), once(response, 'close')]);
       }
     } catch (error) {
       if (!response.destroyed) response.write(`${JSON.stringify({ error: failureOf(error, this.#report).body })}\n`);

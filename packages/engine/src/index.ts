@@ -1,0 +1,23 @@
+/** What tests and other compositions of the engine may use. */
+export * from './domain/instance.ts';
+export * from './domain/level.ts';
+export type * from './domain/task.ts';
+export { MockDriver } from './drivers/mock/driver.ts';
+export { Engine, type EngineOptions } from './engine.ts';
+export { hostPaths, socketPath } from './host/paths.ts';
+export { systemClock } from './host/system-clock.ts';
+export type { LifecycleDeps } from './lifecycle/deps.ts';
+export { FAULT_STEPS } from './lifecycle/faults.ts';
+export type { Clock, FaultPoint } from './ports/clock.ts';
+export type * from './ports/driver.ts';
+export type * from './ports/host.ts';
+export type * from './ports/images.ts';
+export type * from './ports/network.ts';
+export type * from './ports/policy.ts';
+export type * from './ports/rootfs.ts';
+export type * from './ports/state.ts';
+export type * from './ports/storage.ts';
+export type * from './ports/supervisor.ts';
+export { EngineLock } from './state/engine-lock.ts';
+export { SqliteState } from './state/sqlite-state.ts';
+export { DirectoryStorage } from './volumes/directory-storage.ts';
