@@ -1,0 +1,169 @@
+/** Builds images with buildah in a storage of its own; what a Dockerfile starts from comes from the store where it is there. */
+import { spawn } from 'node:child_process';
+import { existsSync, lstatSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { mkdir, mkdtemp } from 'node:fs/promises';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { BulkheadError } from '@bulkhead/contract';
+import type { HostPaths } from '../ports/host.ts';
+import type { OnProgress } from '../ports/images.ts';
+import { imagesNamed } from './dockerfile.ts';
+import type { OciLayout } from './oci-layout.ts';
+import { parseName, tagOf } from './reference.ts';
+import { skopeo } from './skopeo.ts';
+
+export interface BuildOptions {
+  dockerfile: string;
+  tag?: string;
+  buildArgs: Record<string, string>;
+  target?: string;
+  noCache?: boolean;
+  onProgress?: OnProgress;
+}
+
+export interface BuildPorts {
+  /** A layout of the image in our store, or undefined; the builder removes it. */
+  source: (reference: string) => Promise<OciLayout | undefined>;
+  target: OciLayout;
+  blobDirectory: string;
+}
+
+const DOCKERFILE_MAX_BYTES = 1024 * 1024;
+
+export class Buildah {
+  readonly #root: string;
+  readonly #runRoot: string;
+  readonly #temporary: string;
+
+  constructor(options: { paths: HostPaths; temporary: string }) {
+    this.#root = path.join(options.paths.data, 'build');
+    this.#runRoot = path.join(options.paths.run, 'build');
+    this.#temporary = options.temporary;
+  }
+
+  async build(context: Readable, options: BuildOptions, ports: BuildPorts): Promise<void> {
+    const onProgress = options.onProgress ?? (() => {});
+    const directory = await mkdtemp(path.join(this.#temporary, 'build-'));
+    try {
+      const folder = path.join(directory, 'context');
+      await mkdir(folder);
+      await unpackContext(context, folder);
+      const file = dockerfileIn(folder, options.dockerfile);
+      await this.#bringImages(readFileSync(file, 'utf8'), options.buildArgs, ports);
+      const idFile = path.join(directory, 'id');
+      await this.#run(['bud', ...buildFlags(options), '--iidfile', idFile, '-f', file, folder], onProgress);
+      const id = readFileSync(idFile, 'utf8')
+        .trim()
+        .replace(/^sha256:/, '');
+      await skopeo(
+        [
+          'copy',
+          '--quiet',
+          '--dest-shared-blob-dir',
+          ports.blobDirectory,
+          '--dest-oci-accept-uncompressed-layers',
+          this.#stored(id),
+          ports.target.reference,
+        ],
+        { subject: 'the built image', registry: false, stallMs: Number.POSITIVE_INFINITY },
+      );
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  }
+
+  /** Empties the builder's storage and cache; bytes freed are not counted by it. */
+  async prune(): Promise<number> {
+    if (!existsSync(this.#root)) return 0;
+    await this.#run(['rm', '--all'], () => {}).catch(() => {});
+    await this.#run(['rmi', '--all', '--force'], () => {}).catch(() => {});
+    return 0;
+  }
+
+  #stored(reference: string): string {
+    return `containers-storage:[overlay@${this.#root}+${this.#runRoot}]${reference}`;
+  }
+
+  async #bringImages(dockerfile: string, buildArgs: Record<string, string>, ports: BuildPorts): Promise<void> {
+    for (const name of imagesNamed(dockerfile, buildArgs)) {
+      const tag = tagOf(parseName(name));
+      const layout = tag === undefined ? undefined : await ports.source(name);
+      if (layout === undefined) continue;
+      try {
+        await skopeo(
+          ['copy', '--quiet', '--src-shared-blob-dir', ports.blobDirectory, layout.reference, this.#stored(tag!)],
+          {
+            subject: name,
+            registry: false,
+            stallMs: Number.POSITIVE_INFINITY,
+          },
+        );
+      } finally {
+        layout.remove();
+      }
+    }
+  }
+
+  /** Runs buildah; every line it prints is progress, the last ones the error. */
+  async #run(args: string[], onProgress: OnProgress): Promise<void> {
+    const storage = ['--root', this.#root, '--runroot', this.#runRoot, '--storage-driver', 'overlay'];
+    const child = spawn('buildah', [...storage, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const last: string[] = [];
+    const eachLine = lineReader((line) => {
+      last.push(line);
+      if (last.length > 5) last.shift();
+      onProgress({ phase: 'building', message: line });
+    });
+    child.stdout.setEncoding('utf8').on('data', eachLine);
+    child.stderr.setEncoding('utf8').on('data', eachLine);
+    const code = await new Promise<number | null>((resolve, reject) => {
+      child.on('error', reject);
+      child.on('close', resolve);
+    }).catch(() => {
+      throw new BulkheadError('tool_missing', 'buildah is not installed');
+    });
+    if (code !== 0) throw new BulkheadError('build_failed', `the build failed: ${last.slice(-3).join('; ')}`);
+  }
+}
+
+function buildFlags(options: BuildOptions): string[] {
+  const args = Object.entries(options.buildArgs).flatMap(([name, value]) => ['--build-arg', `${name}=${value}`]);
+  const target = options.target === undefined ? [] : ['--target', options.target];
+  const cache = options.noCache === true ? ['--no-cache'] : [];
+  return ['--isolation', 'chroot', '--layers', '--format', 'docker', ...args, ...target, ...cache];
+}
+
+/** tar refuses names that lead out and does not follow links it has made itself; devices and owners mean nothing here. */
+async function unpackContext(context: Readable, folder: string): Promise<void> {
+  const tar = spawn('tar', ['-x', '--no-same-owner', '-C', folder, '-f', '-'], { stdio: ['pipe', 'ignore', 'pipe'] });
+  let words = '';
+  tar.stderr.setEncoding('utf8').on('data', (text: string) => {
+    words = (words + text).slice(-2000);
+  });
+  const ended = new Promise<number | null>((resolve) => tar.on('close', resolve));
+  await pipeline(context, tar.stdin).catch(() => {});
+  if ((await ended) === 0) return;
+  const line = words.trim().split('\n').at(-1);
+  if (/No space left/.test(words)) throw new BulkheadError('disk_full', 'no space left for the build context');
+  throw new BulkheadError('archive_rejected', `the build context cannot be unpacked: ${line}`);
+}
+
+function dockerfileIn(folder: string, name: string): string {
+  const file = path.resolve(folder, name);
+  const inside = existsSync(file) && realpathSync(file).startsWith(`${realpathSync(folder)}/`);
+  if (!inside) throw new BulkheadError('build_failed', `there is no ${JSON.stringify(name)} in the build context`);
+  if (!lstatSync(realpathSync(file)).isFile() || lstatSync(realpathSync(file)).size > DOCKERFILE_MAX_BYTES) {
+    throw new BulkheadError('build_failed', `${JSON.stringify(name)} is no file of at most 1 MiB`);
+  }
+  return file;
+}
+
+function lineReader(onLine: (line: string) => void): (text: string) => void {
+  let rest = '';
+  return (text) => {
+    const lines = (rest + text).split(/\r?\n/);
+    rest = (lines.pop() ?? '').slice(-10_000);
+    for (const line of lines) if (line.trim() !== '') onLine(line);
+  };
+}

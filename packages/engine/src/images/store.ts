@@ -1,0 +1,271 @@
+/** The image store: skopeo moves, the blobs and layers are kept by digest, the state knows the names. */
+import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import path from 'node:path';
+import type { Readable } from 'node:stream';
+import { BulkheadError } from '@bulkhead/contract';
+import type { HostPaths } from '../ports/host.ts';
+import type { ImageRecord, ImageStore, OnProgress, Pruned, PullOptions } from '../ports/images.ts';
+import { ArchiveLoader } from './archive-load.ts';
+import { saveArchive } from './archive-save.ts';
+import { BlobStore } from './blob-store.ts';
+import { Buildah, type BuildOptions } from './buildah.ts';
+import { collectGarbage } from './garbage.ts';
+import { ImageImport } from './image-import.ts';
+import { ImageRecords, type ImageState } from './image-records.ts';
+import type { LayerJob } from './layer-builder.ts';
+import { LayerStore } from './layer-store.ts';
+import { LayerWorkers } from './layer-workers.ts';
+import { MANIFEST_MAX_BYTES, parseManifest, parsePlatform } from './manifest.ts';
+import { OciLayout } from './oci-layout.ts';
+import { exactName, type ImageName, parseName, parseSource, repositoryOf, type Source, tagOf } from './reference.ts';
+import { accessFlags, RegistryPull } from './registry-pull.ts';
+import { skopeo } from './skopeo.ts';
+import { StoreLock } from './store-lock.ts';
+
+export interface SkopeoImageStoreOptions {
+  paths: HostPaths;
+  state: ImageState;
+  /** A pull that receives nothing for this long fails. */
+  stallMs?: number;
+  /** Replaces the threads that build layers, in tests. */
+  buildLayer?: (job: LayerJob) => Promise<void>;
+  /** Called after layers were removed: whoever has them mounted lets go. */
+  onLayersRemoved?: () => void;
+}
+
+const STALL_MS = 30_000;
+const BUILDERS = 2;
+
+export class SkopeoImageStore implements ImageStore {
+  readonly #blobs: BlobStore;
+  readonly #layers: LayerStore;
+  readonly #records: ImageRecords;
+  readonly #import: ImageImport;
+  readonly #lock = new StoreLock();
+  readonly #temporary: string;
+  readonly #stallMs: number;
+  readonly #buildah: Buildah;
+  readonly #loader: ArchiveLoader;
+  readonly #onLayersRemoved: () => void;
+
+  constructor(options: SkopeoImageStoreOptions) {
+    const { paths } = options;
+    const workers = new LayerWorkers(BUILDERS);
+    this.#blobs = new BlobStore(path.join(paths.data, 'images', 'blobs'));
+    this.#layers = new LayerStore(
+      path.join(paths.data, 'layers'),
+      this.#blobs,
+      options.buildLayer ?? ((job) => workers.build(job)),
+    );
+    this.#records = new ImageRecords(options.state);
+    this.#import = new ImageImport(this.#blobs, this.#layers, this.#records);
+    this.#temporary = path.join(paths.data, 'tmp', 'images');
+    this.#stallMs = options.stallMs ?? STALL_MS;
+    this.#buildah = new Buildah({ paths, temporary: this.#temporary });
+    this.#loader = new ArchiveLoader({ blobs: this.#blobs, temporary: this.#temporary, stallMs: this.#stallMs });
+    this.#onLayersRemoved = options.onLayersRemoved ?? (() => {});
+    mkdirSync(this.#temporary, { recursive: true, mode: 0o700 });
+  }
+
+  pull(reference: string, options: PullOptions): Promise<ImageRecord> {
+    return this.#lock.adding(() => this.#pull(parseSource(reference), options));
+  }
+
+  async #pull(source: Source, options: PullOptions): Promise<ImageRecord> {
+    const record = await (source.transport === 'docker'
+      ? this.#pullFromRegistry(source.name, options)
+      : this.#pullFromFile(source, options));
+    options.onProgress?.({ phase: 'done', message: record.id });
+    return record;
+  }
+
+  async #pullFromRegistry(name: ImageName, options: PullOptions): Promise<ImageRecord> {
+    const parts = { blobs: this.#blobs, layers: this.#layers, temporary: this.#temporary, stallMs: this.#stallMs };
+    const pulled = await new RegistryPull(parts, name, options).run();
+    const tag = tagOf(name);
+    const repoDigests = [...new Set([pulled.namedDigest, pulled.manifestDigest])].map(
+      (digest) => `${repositoryOf(name)}@${digest}`,
+    );
+    const names = { tags: tag === undefined ? [] : [tag], repoDigests };
+    return this.#import.add(pulled.manifestDigest, names, options.onProgress ?? (() => {}));
+  }
+
+  async #pullFromFile(source: Exclude<Source, { transport: 'docker' }>, options: PullOptions): Promise<ImageRecord> {
+    const found = await this.#loader.fetch(source, options);
+    return this.#importAll(found, options);
+  }
+
+  async #importAll(found: { digest: string; tags: string[] }[], options: PullOptions): Promise<ImageRecord> {
+    const platform = options.platform === undefined ? undefined : parsePlatform(options.platform);
+    let first: ImageRecord | undefined;
+    for (const { digest, tags } of found) {
+      const record = await this.#import.add(
+        digest,
+        { tags, repoDigests: [] },
+        options.onProgress ?? (() => {}),
+        platform,
+      );
+      first ??= record;
+    }
+    if (first === undefined) throw new BulkheadError('no_such_image', 'the archive holds no image');
+    return first;
+  }
+
+  async push(reference: string, destination: string, options: PullOptions): Promise<void> {
+    const record = this.#records.get(reference);
+    const target = parseSource(destination);
+    const docker = target.transport === 'docker';
+    const to = docker ? `docker://${exactName(target.name)}` : `${target.transport}:${target.location}`;
+    if (docker && target.name.digest !== undefined) {
+      throw new BulkheadError('invalid_reference', `${JSON.stringify(destination)} has a digest; push to a tag`);
+    }
+    await this.#lock.adding(async () => {
+      const layout = await this.#layoutOf(record);
+      try {
+        const access = docker ? accessFlags('--dest-', target.name, options) : [];
+        const flags = ['--quiet', '--src-shared-blob-dir', this.#blobs.directory, ...access];
+        options.onProgress?.({ phase: 'pushing', message: destination });
+        await skopeo(['copy', ...flags, layout.reference, to], {
+          subject: destination,
+          registry: docker,
+          stallMs: Number.POSITIVE_INFINITY,
+          ...(options.signal === undefined ? {} : { signal: options.signal }),
+        });
+        options.onProgress?.({ phase: 'done', message: destination });
+      } finally {
+        layout.remove();
+      }
+    });
+  }
+
+  async #layoutOf(record: ImageRecord): Promise<OciLayout> {
+    const bytes = await this.#blobs.read(record.manifestDigest, MANIFEST_MAX_BYTES);
+    const manifest = parseManifest(bytes);
+    if (manifest.kind !== 'image') throw new BulkheadError('invalid_manifest', `${record.id} is stored as an index`);
+    const layout = await OciLayout.make(this.#temporary);
+    await layout.point({ digest: record.manifestDigest, sizeBytes: bytes.length, mediaType: manifest.mediaType });
+    return layout;
+  }
+
+  find(reference: string): ImageRecord | undefined {
+    return this.#records.find(reference);
+  }
+
+  list(): ImageRecord[] {
+    return this.#records.list();
+  }
+
+  tag(reference: string, name: string): void {
+    this.#records.tag(reference, name);
+  }
+
+  async remove(
+    reference: string,
+    options: { force: boolean; inUse: (imageId: string) => boolean },
+  ): Promise<{ untagged: string[]; deleted: string[] }> {
+    const record = this.#records.get(reference);
+    const named = this.#records.tagNamed(reference, record);
+    if (named !== undefined && record.tags.length > 1) {
+      this.#records.untag(record, named);
+      return { untagged: [named], deleted: [] };
+    }
+    if (named === undefined && record.tags.length > 1 && !options.force) {
+      throw new BulkheadError('in_use', `${reference} has ${record.tags.length} tags: ${record.tags.join(', ')}`);
+    }
+    if (options.inUse(record.id)) {
+      if (!options.force) throw new BulkheadError('in_use', `an instance uses the image ${reference}`);
+      for (const tag of record.tags) this.#records.untag(this.#records.get(record.id), tag);
+      return { untagged: record.tags, deleted: [] };
+    }
+    this.#records.delete(record.id);
+    await this.#collectSoon();
+    return { untagged: record.tags, deleted: [record.id] };
+  }
+
+  load(archive: Readable, onProgress: OnProgress = () => {}): Promise<ImageRecord[]> {
+    return this.#lock.adding(async () => {
+      const found = await this.#loader.receive(archive);
+      if (found.length === 0) throw new BulkheadError('no_such_image', 'the archive holds no image');
+      const records: ImageRecord[] = [];
+      for (const { digest, tags } of found) {
+        records.push(await this.#import.add(digest, { tags, repoDigests: [] }, onProgress));
+      }
+      onProgress({ phase: 'done' });
+      return records;
+    });
+  }
+
+  async save(references: string[], format: 'docker-archive' | 'oci-archive'): Promise<Readable> {
+    const images = references.map((reference) => {
+      const record = this.#records.get(reference);
+      const tag = this.#records.tagNamed(reference, record);
+      return { record, tags: tag === undefined ? [] : [tag] };
+    });
+    return saveArchive(images, format, this.#blobs);
+  }
+
+  build(context: Readable, options: BuildOptions): Promise<ImageRecord> {
+    const tag = options.tag === undefined ? undefined : tagOf(parseName(options.tag));
+    const onProgress = options.onProgress ?? (() => {});
+    return this.#lock.adding(async () => {
+      const layout = await OciLayout.make(this.#temporary);
+      try {
+        const source = async (reference: string): Promise<OciLayout | undefined> => {
+          const record = this.#records.find(reference);
+          return record === undefined ? undefined : this.#layoutOf(record);
+        };
+        await this.#buildah.build(context, options, { source, target: layout, blobDirectory: this.#blobs.directory });
+        const built = layout.entries()[0];
+        if (built === undefined) throw new BulkheadError('build_failed', 'the build made no image');
+        return await this.#import.add(
+          built.digest,
+          { tags: tag === undefined ? [] : [tag], repoDigests: [] },
+          onProgress,
+        );
+      } finally {
+        layout.remove();
+      }
+    });
+  }
+
+  prune(options: { all: boolean; inUse: (imageId: string) => boolean }): Promise<Pruned> {
+    return this.#lock.alone(async () => {
+      const unwanted = this.#records
+        .list()
+        .filter((image) => !options.inUse(image.id) && (options.all || image.tags.length === 0));
+      for (const image of unwanted) this.#records.delete(image.id);
+      const buildBytes = await this.#buildah.prune();
+      return { images: unwanted.map((image) => image.id), freedBytes: (await this.#collect()) + buildBytes };
+    });
+  }
+
+  /** Now where nothing is being added; else after that, and the caller does not wait. What fails is done by the next prune. */
+  async #collectSoon(): Promise<void> {
+    const busy = this.#lock.busy;
+    const collected = this.#lock.alone(() => this.#collect()).catch(() => 0);
+    if (!busy) await collected;
+  }
+
+  async #collect(): Promise<number> {
+    const freedBytes = await collectGarbage(this.#records.list(), this.#blobs, this.#layers, new Set());
+    this.#onLayersRemoved();
+    return freedBytes;
+  }
+
+  async recover(): Promise<void> {
+    for (const name of readdirSync(this.#temporary)) {
+      rmSync(path.join(this.#temporary, name), { recursive: true, force: true });
+    }
+    await this.#blobs.recover();
+    await this.#layers.recover();
+    await this.#lock.adding(() => this.#prepareMissing());
+  }
+
+  /** An image whose prepared layer is gone is prepared again from its blob. */
+  async #prepareMissing(): Promise<void> {
+    for (const image of this.#records.list()) {
+      if (image.layers.every((layer) => this.#layers.has(layer))) continue;
+      await this.#import.add(image.manifestDigest, { tags: [], repoDigests: [] }, () => {}).catch(() => {});
+    }
+  }
+}
