@@ -39,6 +39,6 @@ function records(logPath: string): LogRecord[] {
     .map((line) => {
       const [timestamp = '', stream = 'stdout', kind, ...rest] = line.split(' ');
       const data = Buffer.from(rest.join(' ') + (kind === 'F' ? '\n' : ''));
-      return { stream: stream as 'stdout' | 'stderr', at: Date.parse(timestamp.slice(0, 23) + 'Z'), timestamp, data };
+      return { stream: stream as 'stdout' | 'stderr', at: Date.parse(`${timestamp.slice(0, 23)}Z`), timestamp, data };
     });
 }
