@@ -41,7 +41,7 @@ export class ArchiveLoader {
     const isArchive = source.transport === 'docker-archive' || source.transport === 'oci-archive';
     if (isArchive && existsSync(source.location)) return this.receive(createReadStream(source.location));
     const reference = `${source.transport}:${source.location}`;
-    const file = source.location.replace(/:[^/]*$/, '');
+    const file = source.location.replace(/:.*$/, '');
     if (source.transport !== 'docker-daemon' && !existsSync(source.location) && !existsSync(file)) {
       throw new BulkheadError('no_such_image', `${reference}: there is no such file`);
     }

@@ -1,7 +1,7 @@
 /** A real registry on loopback for tests, and images made for it. */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -13,7 +13,13 @@ import type { ImageRecord } from '../../src/ports/images.ts';
 
 export function temporaryDirectory(t: TestContext): string {
   const directory = mkdtempSync(path.join(tmpdir(), 'bulkhead-images-'));
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  t.after(() => {
+    const mounts = readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .map((line) => line.split(' ')[1] ?? '');
+    for (const mount of mounts.reverse()) if (mount.startsWith(`${directory}/`)) spawnSync('umount', ['-l', mount]);
+    rmSync(directory, { recursive: true, force: true });
+  });
   return directory;
 }
 
@@ -127,12 +133,14 @@ export function makeImage(tars: Buffer[], options: MakeOptions = {}): Made {
   const layers = tars.map((tar) => add(compress(tar), 'application/vnd.oci.image.layer.v1.tar+gzip'));
   const architecture = options.architecture ?? (process.arch === 'arm64' ? 'arm64' : 'amd64');
   const rootfs = { type: 'layers', diff_ids: diffIds };
+  const history = diffIds.map(() => ({ created: '2024-01-02T03:04:05Z', created_by: 'test' }));
   const configuration = {
     architecture,
     os: 'linux',
     created: '2024-01-02T03:04:05Z',
     config: options.config ?? {},
     rootfs,
+    history,
   };
   const config = add(Buffer.from(JSON.stringify(configuration)), 'application/vnd.oci.image.config.v1+json');
   const document: Record<string, unknown> = {

@@ -1,0 +1,122 @@
+/** The store over its whole surface: push, save, load, tag, remove, prune, build; with real registries and tools. */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import path from 'node:path';
+import { Readable } from 'node:stream';
+import test from 'node:test';
+import { makeImage, makeStore, startRegistry, tarOf, upload } from './registry.ts';
+
+const never = (): boolean => false;
+const always = (): boolean => true;
+
+test('an image goes through push, save and load and stays the same', async (t) => {
+  const address = await startRegistry(t);
+  const image = makeImage([tarOf(t, { a: '1' }), tarOf(t, { b: '2' })], { config: { Cmd: ['/a'] } });
+  await upload(address, 'app', '1', image);
+  const { store } = makeStore(t);
+  await store.pull(`${address}/app:1`, {});
+  await store.push(`${address}/app:1`, `${address}/copy:2`, {});
+  const other = makeStore(t).store;
+  const pulled = await other.pull(`${address}/copy:2`, {});
+  assert.equal(pulled.manifestDigest, image.manifestDigest);
+  for (const format of ['docker-archive', 'oci-archive'] as const) {
+    const third = makeStore(t).store;
+    const loaded = await third.load(await store.save([`${address}/app:1`], format));
+    assert.deepEqual(
+      loaded.map((record) => [record.id, record.tags]),
+      [[image.configDigest, [`${address}/app:1`]]],
+    );
+    assert.equal(third.find(`${address}/app:1`)?.id, image.configDigest);
+  }
+});
+
+test('archives made by skopeo are taken in by pull and load', async (t) => {
+  const address = await startRegistry(t);
+  const image = makeImage([tarOf(t, { a: '1' })]);
+  await upload(address, 'app', '1', image);
+  const { store, data } = makeStore(t);
+  await store.pull(`${address}/app:1`, {});
+  const file = path.join(data, 'archive.tar');
+  await store.push(`${address}/app:1`, `docker-archive:${file}:example.com/made:5`, {});
+  const other = makeStore(t).store;
+  const record = await other.pull(`docker-archive:${file}`, {});
+  assert.deepEqual(record.tags, ['example.com/made:5']);
+  assert.deepEqual(record.layers, image.diffIds);
+  await store.push(`${address}/app:1`, `oci:${path.join(data, 'layout')}:example.com/made:6`, {});
+  assert.deepEqual(
+    (await other.pull(`oci:${path.join(data, 'layout')}:example.com/made:6`, {})).tags.sort(),
+    ['example.com/made:5', 'example.com/made:6'].slice(1),
+  );
+  await assert.rejects(other.pull('docker-archive:/nowhere/x.tar', {}), { code: 'no_such_image' });
+  await assert.rejects(other.load(Readable.from([Buffer.from('garbage'.repeat(100))])), { code: 'archive_rejected' });
+});
+
+test('images are found by tag, id, prefix and digest; tags move; removing frees what no one needs', async (t) => {
+  const address = await startRegistry(t);
+  const base = tarOf(t, { base: 'x'.repeat(1000) });
+  const one = makeImage([base, tarOf(t, { one: '1' })]);
+  const two = makeImage([base, tarOf(t, { two: '2' })]);
+  await upload(address, 'app', '1', one);
+  await upload(address, 'app', '2', two);
+  const { store, data } = makeStore(t);
+  await store.pull(`${address}/app:1`, {});
+  await store.pull(`${address}/app:2`, {});
+  const layers = (): string[] => readdirSync(path.join(data, 'layers'));
+  assert.equal(layers().length, 3);
+  store.tag(`${address}/app:1`, 'mine');
+  for (const name of [
+    'mine',
+    'docker.io/library/mine:latest',
+    one.configDigest,
+    one.configDigest.slice(7, 15),
+    `${address}/app@${one.manifestDigest}`,
+  ]) {
+    assert.equal(store.find(name)?.id, one.configDigest, name);
+  }
+  assert.equal(store.find('nothing'), undefined);
+  assert.deepEqual(await store.remove('mine', { force: false, inUse: never }), {
+    untagged: ['docker.io/library/mine:latest'],
+    deleted: [],
+  });
+  await assert.rejects(store.remove(`${address}/app:1`, { force: false, inUse: always }), { code: 'in_use' });
+  assert.deepEqual((await store.remove(`${address}/app:1`, { force: false, inUse: never })).deleted, [
+    one.configDigest,
+  ]);
+  assert.deepEqual(layers().sort(), two.diffIds.map((id) => `${id.slice(7)}.sqfs`).sort());
+  assert.deepEqual((await store.prune({ all: true, inUse: always })).images, []);
+  const pruned = await store.prune({ all: true, inUse: never });
+  assert.deepEqual(pruned.images, [two.configDigest]);
+  assert.ok(pruned.freedBytes > 8000, `${pruned.freedBytes}`);
+  assert.deepEqual(readdirSync(path.join(data, 'images', 'blobs', 'sha256')), []);
+  await assert.rejects(store.remove('gone', { force: false, inUse: never }), { code: 'no_such_image' });
+});
+
+test('a Dockerfile is built upon an image of the store, without any registry', async (t) => {
+  const { store } = makeStore(t);
+  const image = makeImage([tarOf(t, { base: 'b' })]);
+  const address = await startRegistry(t);
+  await upload(address, 'app', '1', image);
+  await store.pull(`${address}/app:1`, {});
+  store.tag(`${address}/app:1`, 'local/base:1');
+  const dockerfile = 'ARG V=9\nFROM local/base:${V}\nARG W\nCOPY own /own\nLABEL w=$W\nCMD ["/own"]\n';
+  const context = tarOf(t, { Dockerfile: dockerfile, own: 'mine' });
+  const lines: string[] = [];
+  const built = await store.build(Readable.from([context]), {
+    dockerfile: 'Dockerfile',
+    tag: 'local/made',
+    buildArgs: { V: '1', W: 'w1' },
+    onProgress: (line) => lines.push(line.message ?? ''),
+  });
+  assert.deepEqual(built.tags, ['docker.io/local/made:latest']);
+  assert.deepEqual(built.config.cmd, ['/own']);
+  assert.equal(built.config.labels.w, 'w1');
+  assert.equal(built.layers[0], image.diffIds[0]);
+  assert.ok(lines.some((line) => line.includes('COPY own /own')));
+  const wrong = tarOf(t, { Dockerfile: 'FROM local/base:1\nCOPY missing /x\n' });
+  await assert.rejects(store.build(Readable.from([wrong]), { dockerfile: 'Dockerfile', buildArgs: {} }), {
+    code: 'build_failed',
+  });
+  await assert.rejects(store.build(Readable.from([wrong]), { dockerfile: '../x', buildArgs: {} }), {
+    code: 'build_failed',
+  });
+});
