@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   type Clock,
   DirectoryStorage,
@@ -21,6 +22,12 @@ import { FakeLogs } from './fake-logs.ts';
 import { FakeNetwork } from './fake-network.ts';
 import { FakePolicy } from './fake-policy.ts';
 import { FakeRootfs } from './fake-rootfs.ts';
+
+/** Real time, whose timers keep no test alive that is over. */
+const looseClock: Clock = {
+  ...systemClock,
+  sleep: (ms, signal) => sleep(ms, undefined, { ref: false, ...(signal ? { signal } : {}) }),
+};
 
 export interface FakeEngineOptions {
   /** Parent of `data` and `run`; made where absent. */
@@ -46,7 +53,7 @@ export class FakeEngine {
   constructor(options: FakeEngineOptions = {}) {
     this.directory = options.directory ?? mkdtempSync(join(tmpdir(), 'bulkhead-fake-'));
     const paths = hostPaths(`${this.directory}/data`, `${this.directory}/run`);
-    const clock = options.clock ?? systemClock;
+    const clock = options.clock ?? looseClock;
     this.socket = socketPath(paths);
     this.#lock = new EngineLock(paths.data);
     this.state = new SqliteState(`${paths.data}/state.db`);
