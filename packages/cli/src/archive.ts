@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { chmod, copyFile, lstat, mkdir, mkdtemp, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import type { Readable } from 'node:stream';
+import { Readable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract/errors';
 
 const ENV = { PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C' };
@@ -31,18 +31,15 @@ function packWith(args: string[], input = ''): Readable {
   child.stdin.on('error', () => {});
   child.stdin.end(input);
   const ended = outcome(child);
-  // An archive that tar could not finish must not look whole: the stream fails instead of ending.
-  const { stdout } = child;
-  const end = stdout.push.bind(stdout);
-  stdout.push = ((chunk: unknown, encoding?: BufferEncoding) => {
-    if (chunk !== null) return end(chunk, encoding);
-    ended.then(
-      () => end(null),
-      (error) => stdout.destroy(error),
-    );
-    return false;
-  }) as typeof stdout.push;
-  return stdout;
+  // A generator that nobody reads must not leave an unhandled rejection.
+  ended.catch(() => {});
+  return Readable.from(wholeOnly(child.stdout, ended), { objectMode: false });
+}
+
+/** An archive that tar could not finish must not look whole: the stream fails instead of ending. */
+async function* wholeOnly(stdout: Readable, ended: Promise<void>): AsyncGenerator<Buffer> {
+  yield* stdout as AsyncIterable<Buffer>;
+  await ended;
 }
 
 function outcome(child: ChildProcess): Promise<void> {

@@ -5,6 +5,7 @@ import type { CreateInstance, Level, Trust } from '@bulkhead/contract/types';
 import type { Values } from './flags.ts';
 import { parseMount, parsePublish, parseTmpfs, parseVolume } from './mounts.ts';
 import { parseDuration, parseInteger, parseNumber, parseSize } from './quantities.ts';
+import { absoluteReference } from './references.ts';
 
 export interface Caller {
   cwd: string;
@@ -14,7 +15,7 @@ export interface Caller {
 type Body = CreateInstance;
 
 export function taskBody(flags: Values, args: readonly string[], caller: Caller): Body {
-  const body: Body = { image: args[0]! };
+  const body: Body = { image: absoluteReference(args[0]!, caller.cwd) };
   // Only what was given is sent: the engine owns the defaults.
   const set = <K extends keyof Body>(key: K, value: Body[K] | undefined): void => {
     if (value !== undefined) body[key] = value;

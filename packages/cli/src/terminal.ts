@@ -28,9 +28,18 @@ export class LiveBlock {
   draw(lines: string[]): void {
     const columns = this.#out.columns || 80;
     const rows = Math.max(1, (this.#out.rows || 24) - 1);
-    const shown = lines.slice(-rows).map((line) => [...line].slice(0, columns - 1).join(''));
+    const heights = lines.map((line) => Math.max(1, Math.ceil([...line].length / columns)));
+    // What has scrolled off cannot be drawn over: the first lines give way.
+    let first = lines.length;
+    let height = 0;
+    while (first > 0 && height + heights[first - 1]! <= rows) height += heights[--first]!;
     const up = this.#height > 0 ? `\x1b[${this.#height}A` : '';
-    this.#out.write(`${up}\r\x1b[J${shown.map((line) => `${line}\n`).join('')}`);
-    this.#height = shown.length;
+    this.#out.write(
+      `${up}\r\x1b[J${lines
+        .slice(first)
+        .map((line) => `${line}\n`)
+        .join('')}`,
+    );
+    this.#height = height;
   }
 }

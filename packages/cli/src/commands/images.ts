@@ -77,8 +77,8 @@ function fits(row: Row, wanted: string): boolean {
 
 /** `name`, `name:tag`, with `*` for anything but `/`. */
 function matches(tag: string, wanted: string): boolean {
-  const escape = (text: string) => text.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '[^/]*');
-  const pattern = escape(familiar(wanted));
+  const toPattern = (text: string) => text.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '[^/]*');
+  const pattern = toPattern(familiar(wanted));
   const hasTag = wanted.lastIndexOf(':') > wanted.lastIndexOf('/');
   return new RegExp(`^${pattern}${hasTag ? '' : '(:[^/]*)?'}$`).test(familiar(tag));
 }

@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import type { Command } from '../command.ts';
 import { showProgress } from '../progress.ts';
+import { absoluteReference } from '../references.ts';
 import { escapeControl } from '../terminal.ts';
 
 export const command: Command = {
@@ -19,7 +20,7 @@ export const command: Command = {
   arguments: [1, 1],
   async run({ flags, args, client }) {
     const [platform, authFile] = [flags.text('platform'), flags.text('authfile')];
-    const reference = args[0]!;
+    const reference = absoluteReference(args[0]!, process.cwd());
     const lines = (await client()).pullImage({
       reference,
       ...(platform === undefined ? {} : { platform }),

@@ -2,6 +2,7 @@
 import { BulkheadError } from '@bulkhead/contract/errors';
 import type { Command } from '../command.ts';
 import { converse, detachKeysOf, requireTerminal } from '../conversation.ts';
+import { write } from '../local-files.ts';
 import { SignalForwarder } from '../signals.ts';
 import { forEach } from '../targets.ts';
 
@@ -32,18 +33,16 @@ export const command: Command = {
     requireTerminal(streams);
     const signals = new SignalForwarder();
     signals.hold();
-    // The log holds earlier runs too, so the streams are joined first where the engine allows it before the start.
-    const startedAt = Date.now();
-    await engine.startInstance(summary.id);
-    return (await engine
-      .attach(summary.id, { stdin: streams.stdin, logs: summary.startedAt === undefined })
-      .then((session) => converse(session, { ...streams, detachKeys, signals }))
-      .catch(async (error: unknown) => {
-        if (!(error instanceof BulkheadError) || error.code !== 'wrong_state') throw error;
-        // It ended before we could join: its log has the rest.
-        for await (const record of engine.logs(summary.id, { since: startedAt }))
-          (record.stream === 'stdout' ? process.stdout : process.stderr).write(Buffer.from(record.data, 'base64'));
-        return (await engine.waitInstance(summary.id)).exitCode;
-      })) satisfies number;
+    const started = await engine.startInstance(summary.id);
+    if (summary.startedAt === undefined || streams.stdin) {
+      // The log of a first run begins with this run; of a later one what came before we joined is not shown again.
+      const logs = summary.startedAt === undefined;
+      const session = await engine.attach(summary.id, { stdin: streams.stdin, logs });
+      return converse(session, { ...streams, detachKeys, signals });
+    }
+    signals.passTo((signal) => void engine.killInstance(summary.id, { signal }).catch(() => {}));
+    for await (const { stream, data } of engine.logs(summary.id, { follow: true, since: started.startedAt ?? 0 }))
+      await write(process[stream], Buffer.from(data, 'base64'));
+    return (await engine.waitInstance(summary.id)).exitCode;
   },
 };
