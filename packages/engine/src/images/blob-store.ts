@@ -15,6 +15,7 @@ export class BlobStore {
   /** What skopeo calls the shared blob directory. */
   readonly directory: string;
   readonly #blobs: string;
+  #serial = 0;
 
   constructor(directory: string) {
     this.directory = directory;
@@ -56,7 +57,7 @@ export class BlobStore {
   async put(bytes: Buffer): Promise<string> {
     const digest = digestOf(bytes);
     if (this.has(digest, bytes.length)) return digest;
-    const temporary = path.join(this.#blobs, `.put-${process.pid}-${digest.slice(7, 19)}`);
+    const temporary = path.join(this.#blobs, `.put-${process.pid}-${this.#serial++}`);
     writeFileSync(temporary, bytes, { mode: 0o600 });
     await this.adopt(temporary, digest);
     return digest;

@@ -183,7 +183,8 @@ function asUserError(error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException).code ?? '';
   if (error instanceof BulkheadError) return error;
   if (code === 'ENOSPC' || code === 'EDQUOT') return new BulkheadError('disk_full', 'no space left to prepare a layer');
-  if (code === 'ENOENT') return new BulkheadError('tool_missing', 'sqfstar is not installed (package squashfs-tools)');
+  if ((error as NodeJS.ErrnoException).syscall === 'spawn sqfstar')
+    return new BulkheadError('tool_missing', 'sqfstar is not installed (package squashfs-tools)');
   if (code.startsWith('Z_') || code.startsWith('ZSTD')) {
     return new BulkheadError('archive_rejected', `a layer's compressed data is damaged (${code})`, { cause: error });
   }

@@ -60,6 +60,7 @@ export class RegistryPull {
       return resolved;
     } finally {
       this.#options.signal?.removeEventListener('abort', forward);
+      await Promise.allSettled(this.#building.values());
     }
   }
 

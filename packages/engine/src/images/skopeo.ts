@@ -39,7 +39,7 @@ const KINDS: [RegExp, ErrorCode][] = [
     'registry_unreachable',
   ],
   [
-    /unsupported schema|unrecognized manifest|invalid manifest|manifest.*(malformed|too large|mixed|conflict)/i,
+    /exceeded maximum allowed size|unsupported schema|unrecognized manifest|invalid manifest|manifest.*(malformed|too large|mixed|conflict)/i,
     'invalid_manifest',
   ],
 ];
@@ -99,7 +99,7 @@ export async function skopeo(args: string[], run: SkopeoRun): Promise<Buffer> {
     run.progress?.();
     return Buffer.concat(output);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if ((error as NodeJS.ErrnoException).syscall !== 'spawn skopeo') throw error;
     throw new BulkheadError('tool_missing', 'skopeo is not installed');
   } finally {
     clearInterval(watch);
@@ -108,7 +108,7 @@ export async function skopeo(args: string[], run: SkopeoRun): Promise<Buffer> {
 }
 
 function asUserError(words: string, run: SkopeoRun): BulkheadError {
-  const message = fatalMessage(words);
+  const message = fatalMessage(words).replaceAll(run.subject, '');
   const code =
     KINDS.find(([pattern]) => pattern.test(message))?.[1] ??
     (run.registry ? 'registry_unreachable' : 'archive_rejected');
