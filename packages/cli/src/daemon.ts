@@ -117,7 +117,7 @@ export async function runForeground(places: Places): Promise<number> {
     process.stdout.write(`The engine is up already: ${socket}\n`);
     return 0;
   }
-  const child = spawn(process.execPath, args, { stdio: 'inherit' });
+  const child = spawn(process.execPath, [...args, '--foreground'], { stdio: 'inherit' });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => child.kill(signal));
   return new Promise((done, fail) => {
     child.once('error', fail);

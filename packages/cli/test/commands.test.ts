@@ -176,6 +176,7 @@ test('completions are valid shell and know commands, flags and names', async (t)
     if (shell !== 'bash') continue;
     const script = join(engine.directory, 'completion.bash');
     writeFileSync(script, stdout);
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own.
     const line = 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _bulkhead; echo "${COMPREPLY[@]}"';
     const complete = async (...words: string[]) => {
       const env = { ...process.env, BULKHEAD_HOST: engine.socket };
@@ -201,6 +202,7 @@ test('a reader that goes away ends the CLI as SIGPIPE would', async (t) => {
         yield { seq, at: 0, type: 'instance', action: 'start', id: ID, attributes: {} };
     },
   });
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: the shell's own.
   const line = '"$0" events | head -n 1; echo "${PIPESTATUS[0]}"';
   const child = spawn('bash', ['-c', line, LAUNCHER], { env: { ...process.env, BULKHEAD_HOST: engine.socket } });
   let text = '';
@@ -257,6 +259,6 @@ test('explain prints facts, rules and level, and ends with 125 where the policy 
   assert.equal(code, 125);
   assert.match(
     stdout.toString(),
-    /image.registry = "docker.io"[^]*\* untrusted \(policy.yaml:3:5\) matches: at least gvisor[^]*Refused: container is weaker/,
+    /image.registry = "docker.io"[\s\S]*\* untrusted \(policy.yaml:3:5\) matches: at least gvisor[\s\S]*Refused: container is weaker/,
   );
 });

@@ -45,7 +45,10 @@ export class FakeStream {
 
 type Answer = (call: FakeCall) => unknown;
 type Conversation = (stream: FakeStream, call: FakeCall) => Promise<void> | void;
-export type Answers = Partial<Record<RouteName, Answer>> & { attach?: Conversation; startExec?: Conversation };
+export type Answers = Partial<Record<Exclude<RouteName, 'attach' | 'startExec'>, Answer>> & {
+  attach?: Conversation;
+  startExec?: Conversation;
+};
 
 const UPGRADES = new Set<RouteName>(['attach', 'startExec']);
 
@@ -109,7 +112,7 @@ export class FakeEngine {
     };
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const answer = call && (answers[call.route] as Answer | undefined);
+    const answer = call && (answers as Partial<Record<RouteName, Answer>>)[call.route];
     if (!call || !answer) return fail(new BulkheadError('not_found', `no answer to ${request.method} ${request.url}`));
     call.upload = Buffer.concat(chunks);
     if (request.headers['content-type'] === 'application/json') call.body = JSON.parse(call.upload.toString());
