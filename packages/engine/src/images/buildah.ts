@@ -1,11 +1,12 @@
 /** Builds images with buildah in a storage of its own; what a Dockerfile starts from comes from the store where it is there. */
 import { spawn } from 'node:child_process';
-import { existsSync, lstatSync, readFileSync, realpathSync, rmSync } from 'node:fs';
-import { mkdir, mkdtemp } from 'node:fs/promises';
+import { existsSync, lstatSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { BulkheadError } from '@bulkhead/contract';
+import { MNT_DETACH, umount } from '../host/syscall.ts';
 import type { HostPaths } from '../ports/host.ts';
 import type { OnProgress } from '../ports/images.ts';
 import { imagesNamed } from './dockerfile.ts';
@@ -73,12 +74,22 @@ export class Buildah {
     }
   }
 
-  /** Empties the builder's storage and cache; bytes freed are not counted by it. */
+  /** Empties the builder's storage, which is only a cache; returns the bytes freed. */
   async prune(): Promise<number> {
     if (!existsSync(this.#root)) return 0;
-    await this.#run(['rm', '--all'], () => {}).catch(() => {});
-    await this.#run(['rmi', '--all', '--force'], () => {}).catch(() => {});
-    return 0;
+    this.recover();
+    const bytes = await diskBytes(this.#root);
+    rmSync(this.#root, { recursive: true, force: true });
+    rmSync(this.#runRoot, { recursive: true, force: true });
+    return bytes;
+  }
+
+  /** Undoes the mounts of a build that was killed. */
+  recover(): void {
+    const mounts = readFileSync('/proc/self/mounts', 'utf8')
+      .split('\n')
+      .map((line) => line.split(' ')[1] ?? '');
+    for (const target of mounts.reverse()) if (target.startsWith(`${this.#root}/`)) umount(target, MNT_DETACH);
   }
 
   #stored(reference: string): string {
@@ -125,6 +136,12 @@ export class Buildah {
     });
     if (code !== 0) throw new BulkheadError('build_failed', `the build failed: ${last.slice(-3).join('; ')}`);
   }
+}
+
+async function diskBytes(directory: string): Promise<number> {
+  const entries = await readdir(directory, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  return files.reduce((sum, file) => sum + (statSync(path.join(file.parentPath, file.name)).blocks ?? 0) * 512, 0);
 }
 
 function buildFlags(options: BuildOptions): string[] {

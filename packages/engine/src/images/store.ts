@@ -7,6 +7,7 @@ import type { HostPaths } from '../ports/host.ts';
 import type { ImageRecord, ImageStore, OnProgress, Pruned, PullOptions } from '../ports/images.ts';
 import { ArchiveLoader } from './archive-load.ts';
 import { saveArchive } from './archive-save.ts';
+import { baseManifest } from './base-image.ts';
 import { BlobStore } from './blob-store.ts';
 import { Buildah, type BuildOptions } from './buildah.ts';
 import { collectGarbage } from './garbage.ts';
@@ -120,7 +121,7 @@ export class SkopeoImageStore implements ImageStore {
       throw new BulkheadError('invalid_reference', `${JSON.stringify(destination)} has a digest; push to a tag`);
     }
     await this.#lock.adding(async () => {
-      const layout = await this.#layoutOf(record);
+      const layout = await this.#layoutOf(record.manifestDigest);
       try {
         const access = docker ? accessFlags('--dest-', target.name, options) : [];
         const flags = ['--quiet', '--src-shared-blob-dir', this.#blobs.directory, ...access];
@@ -138,12 +139,12 @@ export class SkopeoImageStore implements ImageStore {
     });
   }
 
-  async #layoutOf(record: ImageRecord): Promise<OciLayout> {
-    const bytes = await this.#blobs.read(record.manifestDigest, MANIFEST_MAX_BYTES);
+  async #layoutOf(manifestDigest: string): Promise<OciLayout> {
+    const bytes = await this.#blobs.read(manifestDigest, MANIFEST_MAX_BYTES);
     const manifest = parseManifest(bytes);
-    if (manifest.kind !== 'image') throw new BulkheadError('invalid_manifest', `${record.id} is stored as an index`);
+    if (manifest.kind !== 'image') throw new BulkheadError('invalid_manifest', `${manifestDigest} is an index`);
     const layout = await OciLayout.make(this.#temporary);
-    await layout.point({ digest: record.manifestDigest, sizeBytes: bytes.length, mediaType: manifest.mediaType });
+    await layout.point({ digest: manifestDigest, sizeBytes: bytes.length, mediaType: manifest.mediaType });
     return layout;
   }
 
@@ -212,7 +213,7 @@ export class SkopeoImageStore implements ImageStore {
       try {
         const source = async (reference: string): Promise<OciLayout | undefined> => {
           const record = this.#records.find(reference);
-          return record === undefined ? undefined : this.#layoutOf(record);
+          return record === undefined ? undefined : this.#layoutOf(await baseManifest(record, this.#blobs));
         };
         await this.#buildah.build(context, options, { source, target: layout, blobDirectory: this.#blobs.directory });
         const built = layout.entries()[0];
@@ -256,6 +257,7 @@ export class SkopeoImageStore implements ImageStore {
     for (const name of readdirSync(this.#temporary)) {
       rmSync(path.join(this.#temporary, name), { recursive: true, force: true });
     }
+    this.#buildah.recover();
     await this.#blobs.recover();
     await this.#layers.recover();
     await this.#lock.adding(() => this.#prepareMissing());

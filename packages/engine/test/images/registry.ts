@@ -116,6 +116,8 @@ export interface Made {
 export interface MakeOptions {
   architecture?: string;
   config?: Record<string, unknown>;
+  /** False leaves the optional history out. */
+  history?: boolean;
   /** Changes the manifest before it is serialised. */
   lie?: (manifest: Record<string, unknown>) => void;
   compress?: (tar: Buffer) => Buffer;
@@ -140,7 +142,7 @@ export function makeImage(tars: Buffer[], options: MakeOptions = {}): Made {
     created: '2024-01-02T03:04:05Z',
     config: options.config ?? {},
     rootfs,
-    history,
+    ...(options.history === false ? {} : { history }),
   };
   const config = add(Buffer.from(JSON.stringify(configuration)), 'application/vnd.oci.image.config.v1+json');
   const document: Record<string, unknown> = {
