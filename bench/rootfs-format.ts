@@ -1,12 +1,13 @@
 /** Which form a prepared layer should have: measures preparing, size, reading and page cache. Usage: rootfs-format.ts ROOT.tar (as root). */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 
 const archive = process.argv[2];
 if (archive === undefined) throw new Error('usage: rootfs-format.ts ROOT.tar');
-const ROUNDS = 5;
+const ROUNDS = 3;
+const LARGE = { encoding: 'utf8', maxBuffer: 2 ** 26 } as const;
 const base = mkdtempSync(path.join(tmpdir(), 'bulkhead-bench-'));
 
 function run(command: string, args: string[], input?: string): number {
@@ -25,17 +26,24 @@ function dropCaches(): void {
   writeFileSync('/proc/sys/vm/drop_caches', '3');
 }
 
-function cachedMiB(): number {
-  const text = readFileSync('/proc/meminfo', 'utf8');
-  const of = (key: string): number => Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0);
-  return (of('Cached') + of('Buffers')) / 1024;
+/** Of these files only (fincore), since other work on the machine fills the cache too: the layer's file and what is seen through it. */
+function cachedMiB(file: string, root: string): number {
+  const list = spawnSync(
+    'find',
+    [root, '-xdev', '-type', 'f', '-exec', 'fincore', '-b', '-n', '-o', 'RES', '{}', '+'],
+    LARGE,
+  );
+  const own = root === file ? '' : spawnSync('fincore', ['-b', '-n', '-o', 'RES', file], LARGE).stdout;
+  const numbers = `${list.stdout}\n${own}`.split('\n').map(Number);
+  return numbers.reduce((sum, bytes) => sum + bytes, 0) / 2 ** 20;
 }
 
 interface Format {
   name: string;
   /** Makes `target` from the archive (or, for erofs, from the unpacked directory). */
   prepare(target: string): number;
-  mount: string[] | undefined;
+  mounted: boolean;
+  directIo?: boolean;
 }
 
 const plain = ['-noI', '-noD', '-noF', '-noX', '-no-fragments', '-no-duplicates'];
@@ -53,15 +61,15 @@ const erofs =
     const unpacked = unpack(`${target}.d`);
     return unpacked + run('mkfs.erofs', [...flags, target, `${target}.d`]);
   };
-const loop = ['-o', 'loop,ro'];
 const formats: Format[] = [
-  { name: 'directory', prepare: unpack, mount: undefined },
-  { name: 'squashfs, plain', prepare: sqfs(plain), mount: loop },
-  { name: 'squashfs, lz4', prepare: sqfs(['-comp', 'lz4']), mount: loop },
-  { name: 'squashfs, zstd 3', prepare: sqfs(['-comp', 'zstd', '-Xcompression-level', '3']), mount: loop },
-  { name: 'squashfs, gzip', prepare: sqfs(['-comp', 'gzip']), mount: loop },
-  { name: 'erofs, plain', prepare: erofs([]), mount: loop },
-  { name: 'erofs, lz4', prepare: erofs(['-zlz4']), mount: loop },
+  { name: 'directory', prepare: unpack, mounted: false },
+  { name: 'squashfs, plain', prepare: sqfs(plain), mounted: true },
+  { name: 'squashfs, plain, direct I/O', prepare: sqfs(plain), mounted: true, directIo: true },
+  { name: 'squashfs, lz4', prepare: sqfs(['-comp', 'lz4']), mounted: true },
+  { name: 'squashfs, zstd 3', prepare: sqfs(['-comp', 'zstd', '-Xcompression-level', '3']), mounted: true },
+  { name: 'squashfs, gzip', prepare: sqfs(['-comp', 'gzip']), mounted: true },
+  { name: 'erofs, plain', prepare: erofs([]), mounted: true },
+  { name: 'erofs, lz4', prepare: erofs(['-zlz4']), mounted: true },
 ];
 
 const median = (values: number[]): number => values.sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
@@ -85,20 +93,27 @@ function measure(format: Format): string {
       return `| ${format.name} | not available here: ${(error as Error).message.slice(0, 60)} | | | | |`;
     }
   }
-  const root = format.mount === undefined ? file : path.join(base, 'mounted');
+  const root = !format.mounted ? file : path.join(base, 'mounted');
   mkdirSync(root, { recursive: true });
-  if (format.mount !== undefined) run('mount', [...format.mount, file, root]);
+  let device = '';
+  if (format.mounted) {
+    const direct = format.directIo === true ? ['--direct-io=on', '--sector-size', '4096'] : [];
+    device = spawnSync('losetup', ['-f', '--show', '-r', ...direct, file], LARGE).stdout.trim();
+    run('mount', ['-o', 'ro', device, root]);
+  }
   const cold: number[] = [];
   const warm: number[] = [];
   let cache = 0;
   for (let round = 0; round < ROUNDS; round++) {
     dropCaches();
-    const before = cachedMiB();
     cold.push(readAll(root));
-    cache = cachedMiB() - before;
+    cache = cachedMiB(file, root);
     warm.push(readAll(root));
   }
-  if (format.mount !== undefined) run('umount', [root]);
+  if (format.mounted) {
+    run('umount', [root]);
+    run('losetup', ['-d', device]);
+  }
   const figures = [median(prepared), sizeMiB(file), median(cold), median(warm), cache].map((figure) =>
     Math.round(figure),
   );
