@@ -105,7 +105,7 @@ export function checkNames(names: string[]): string[] {
   return [...new Set(names)];
 }
 
-/** Ends every dnsmasq of this engine but those of `keep` (network ids), also those whose directory is gone. */
+/** Ends every dnsmasq of this engine but those of `keep` (network ids), also one whose pid file is gone: nobody could find it later. */
 export async function endNameServers(root: string, keep: Set<string>): Promise<void> {
   const prefix = `--conf-file=${root}/`;
   const pids = readdirSync('/proc').filter(
@@ -114,7 +114,9 @@ export async function endNameServers(root: string, keep: Set<string>): Promise<v
   await Promise.all(
     pids.map(async (pid) => {
       const argument = commandLine(Number(pid)).find((word) => word.startsWith(prefix));
-      if (argument && !keep.has(argument.slice(prefix.length).split('/')[0] ?? '')) await endProcess(Number(pid));
+      const id = argument?.slice(prefix.length).split('/')[0];
+      if (id === undefined) return;
+      if (!keep.has(id) || readText(`${root}/${id}/dnsmasq.pid`)?.trim() !== pid) await endProcess(Number(pid));
     }),
   );
   for (const name of readDirectory(root))

@@ -72,6 +72,8 @@ export async function makeSlots(
       `link add dev ${veth} mtu ${mtu} type veth ${peer}`,
       `link set dev ${veth} addrgenmode none`,
       `link set dev ${veth} master ${bridge} up`,
+      // With br_netfilter an instance's packet to its own published port turns round on the bridge, not above it.
+      `link set dev ${veth} type bridge_slave hairpin on`,
     ];
   });
   const inside = slots.map(({ number, ip }) => `${names.netnsPath(number)} ${ip}/${prefixLength} ${gateway}\n`);

@@ -131,7 +131,7 @@ export class Reconciliation {
       const veths = [...intact, ...state.pool.ready].map(({ number }) => this.#names.veth(number));
       await attachLinks(
         state.record.bridge,
-        veths.filter((veth) => master.get(veth) !== state.record.bridge),
+        veths.filter((veth) => master.has(veth) && master.get(veth) !== state.record.bridge),
       );
     }
   }

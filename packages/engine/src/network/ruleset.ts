@@ -51,6 +51,7 @@ export class Ruleset {
     return `${this.fresh('inet')}table inet ${this.#table} {
   set internal { type ifname; }
   set same { type ifname . ifname; }
+  set neighbours { type ipv4_addr . ipv4_addr; flags interval; }
   set gateways { type ifname . ipv4_addr; }
   set routed { type ipv4_addr; flags interval; }
   set metadata { type ipv4_addr; flags interval; elements = { ${METADATA} } }
@@ -70,7 +71,7 @@ export class Ruleset {
   chain postrouting {
     type nat hook postrouting priority 100; policy accept;
     oifname ${bridges} ip saddr 127.0.0.0/8 masquerade
-    iifname . oifname @same ct status dnat masquerade
+    ip saddr . ip daddr @neighbours ct status dnat masquerade
     ip saddr @routed oifname != ${bridges} masquerade
   }
   chain to_host {
@@ -119,6 +120,8 @@ export class Ruleset {
   network(change: Change, { bridge, gateway, subnet, internal }: FirewallNetwork): string {
     return [
       this.#element(change, 'inet', 'same', `"${bridge}" . "${bridge}"`),
+      // By address: br_netfilter hides where a packet that turns round on the bridge came in.
+      this.#element(change, 'inet', 'neighbours', `${subnet} . ${subnet}`),
       this.#element(change, 'inet', 'gateways', `"${bridge}" . ${gateway}`),
       internal
         ? this.#element(change, 'inet', 'internal', `"${bridge}"`)
