@@ -33,6 +33,10 @@ export class ApiServer {
       keepAliveTimeout: 5000,
       routerOptions: { maxParamLength: 512 },
       forceCloseConnections: true,
+      frameworkErrors: (error, _request, reply) => {
+        const { status, body } = failureOf(error, report);
+        (reply as FastifyReply).status(status).send(body);
+      },
     });
     this.#parsers();
     const handlers: Handlers = {

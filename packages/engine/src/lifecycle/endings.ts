@@ -96,7 +96,7 @@ export class Endings {
     const ranMs = (record.finishedAt ?? 0) - (record.startedAt ?? 0);
     if (ranMs >= STABLE_MS) live.failures = 0;
     if (record.spec.autoRemove) {
-      if (!live.everAttached) await clock.sleep(ATTACH_GRACE_MS);
+      await live.met(clock, ATTACH_GRACE_MS);
       await live.unattended(clock, DRAIN_LIMIT_MS);
       await this.#hooks.remove(record.id);
     } else if (wantsRestart(record, record.stopRequested)) {

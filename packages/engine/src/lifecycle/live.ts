@@ -36,10 +36,10 @@ export class Live {
   restart: AbortController | undefined;
   /** Automatic restarts in a row that did not run long enough. */
   failures = 0;
-  everAttached = false;
   readonly removed: Promise<void>;
   readonly markRemoved: () => void;
   #attached = 0;
+  #everAttached = Promise.withResolvers<void>();
   #idle = Promise.withResolvers<void>();
   #started = Promise.withResolvers<Run>();
 
@@ -62,7 +62,7 @@ export class Live {
 
   /** Returns the function that says the client has all it wants. */
   attach(): () => void {
-    this.everAttached = true;
+    this.#everAttached.resolve();
     this.#attached++;
     let open = true;
     return () => {
@@ -73,6 +73,13 @@ export class Live {
         this.#idle = Promise.withResolvers();
       }
     };
+  }
+
+  /** A client has attached, or `limitMs` have passed without one. */
+  async met(clock: Clock, limitMs: number): Promise<void> {
+    const stop = new AbortController();
+    await Promise.race([this.#everAttached.promise, clock.sleep(limitMs, stop.signal).catch(() => undefined)]);
+    stop.abort();
   }
 
   /** Nobody reads any more, or `limitMs` have passed: a client that has stopped reading holds nothing up for ever. */

@@ -82,13 +82,13 @@ export class GvisorDriver extends RuntimeDriver {
         path.join(bundle, 'config.json'),
         JSON.stringify({
           ociVersion: '1.0.0',
-          process: { user: { uid: 0, gid: 0 }, args: ['/b', 'true'], cwd: '/', env: [] },
+          process: { user: { uid: 0, gid: 0 }, args: ['/busybox', 'true'], cwd: '/', env: [] },
           root: { path: path.join(bundle, 'root'), readonly: true },
-          mounts: [{ destination: '/b', type: 'bind', source: '/bin/busybox', options: ['bind', 'ro'] }],
+          mounts: [{ destination: '/busybox', type: 'bind', source: '/bin/busybox', options: ['bind', 'ro'] }],
           linux: { namespaces: ['mount', 'pid', 'ipc', 'uts', 'network'].map((type) => ({ type })) },
         }),
       );
-      writeFileSync(path.join(bundle, 'root', 'b'), '');
+      writeFileSync(path.join(bundle, 'root', 'busybox'), '');
       const flags = this.#flags(mode, path.join(bundle, 'state'));
       const done = await runCommand(command, [...flags, 'run', '--bundle', bundle, 'probe'], PROBE_LIMIT_MS);
       if (done.code !== 0) await runCommand(command, [...flags, 'delete', '--force', 'probe'], PROBE_LIMIT_MS);

@@ -1,5 +1,5 @@
 /** Level `container`: crun, or runc where crun cannot. The task shares the host's kernel and nothing else. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { runCommand } from '../../bundle/command.ts';
@@ -61,6 +61,7 @@ export class OciDriver extends RuntimeDriver {
     const bundle = mkdtempSync(path.join(os.tmpdir(), 'bulkhead-probe-'));
     const id = `probe-${this.deps.paths.tag}-${process.pid}-${name}`;
     try {
+      for (const folder of ['bin', 'dev', 'proc']) mkdirSync(path.join(bundle, 'root', folder), { recursive: true });
       writeFileSync(
         path.join(bundle, 'config.json'),
         JSON.stringify({
@@ -72,7 +73,16 @@ export class OciDriver extends RuntimeDriver {
             env: [],
             noNewPrivileges: true,
           },
-          root: { path: '/', readonly: true },
+          root: { path: path.join(bundle, 'root'), readonly: true },
+          mounts: [
+            { destination: '/proc', type: 'proc', source: 'proc' },
+            {
+              destination: '/bin',
+              type: 'bind',
+              source: path.dirname(realpathSync('/bin/busybox')),
+              options: ['bind', 'ro'],
+            },
+          ],
           linux: {
             namespaces: ['mount', 'pid', 'ipc', 'uts', 'network'].map((type) => ({ type })),
             cgroupsPath: this.deps.cgroup.pathOf(id),
