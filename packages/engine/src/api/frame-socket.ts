@@ -18,7 +18,11 @@ export class FrameSocket {
         resolve();
       };
       socket.once('close', close);
-      socket.once('end', close);
+      // HTTP sockets stay half open: a client that ends its side is gone.
+      socket.once('end', () => {
+        close();
+        socket.destroy();
+      });
       socket.on('error', close);
     });
     socket.on('drain', () => {

@@ -22,6 +22,7 @@ export type Report = (what: string, error: unknown) => void;
 export class ApiServer {
   readonly #app: FastifyInstance;
   readonly #report: Report;
+  readonly #upgrades: Upgrades;
 
   constructor(lifecycle: Lifecycle, system: SystemDeps, report: Report) {
     this.#report = report;
@@ -58,8 +59,8 @@ export class ApiServer {
       const { status, body } = failureOf(error, report);
       return reply.status(status).send(body);
     });
-    const upgrades = new Upgrades(lifecycle, report);
-    this.#app.server.on('upgrade', (request, socket, head) => upgrades.serve(request, socket, head));
+    this.#upgrades = new Upgrades(lifecycle, report);
+    this.#app.server.on('upgrade', (request, socket, head) => this.#upgrades.serve(request, socket, head));
   }
 
   async listen(path: string): Promise<void> {
@@ -67,6 +68,7 @@ export class ApiServer {
   }
 
   async close(): Promise<void> {
+    this.#upgrades.close();
     await this.#app.close();
   }
 

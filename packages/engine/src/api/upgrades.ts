@@ -16,6 +16,7 @@ const EXEC = /^\/v1\/exec\/([^/]+)\/start$/;
 export class Upgrades {
   readonly #lifecycle: Lifecycle;
   readonly #report: (what: string, error: unknown) => void;
+  readonly #sockets = new Set<Duplex>();
 
   constructor(lifecycle: Lifecycle, report: (what: string, error: unknown) => void) {
     this.#lifecycle = lifecycle;
@@ -25,6 +26,8 @@ export class Upgrades {
   serve(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // Until its frames are read, an error of the socket has nobody else to hear it.
     socket.on('error', () => undefined);
+    this.#sockets.add(socket);
+    socket.once('close', () => this.#sockets.delete(socket));
     this.#route(request, socket, head).catch((error: unknown) => {
       const { status, body } = failureOf(error, this.#report);
       const text = JSON.stringify(body);
@@ -32,6 +35,11 @@ export class Upgrades {
         `HTTP/1.1 ${status} Refused\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(text)}\r\nconnection: close\r\n\r\n${text}`,
       );
     });
+  }
+
+  /** The engine ends: clients find their connection gone, tasks run on. */
+  close(): void {
+    for (const socket of this.#sockets) socket.destroy();
   }
 
   async #route(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {

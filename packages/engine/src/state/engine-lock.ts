@@ -25,7 +25,8 @@ export class EngineLock {
     this.#database = database;
   }
 
+  /** Idempotent. */
   release(): void {
-    this.#database.close();
+    if (this.#database.isOpen) this.#database.close();
   }
 }
