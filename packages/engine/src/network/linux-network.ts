@@ -1,6 +1,6 @@
 /** Networks of this host out of bridges, netns, nftables and dnsmasq. Nothing of it needs the engine to be alive. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { BulkheadError } from '@bulkhead/contract';
 import type { Lease } from '../domain/instance.ts';
@@ -8,13 +8,14 @@ import type { PortMapping } from '../domain/task.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { HostPaths } from '../ports/host.ts';
 import type { NetworkProvider, NetworkRecord } from '../ports/network.ts';
-import { deleteLinks, enableForwarding, ensureBridges, ownLinks } from './bridges.ts';
+import { deleteLinks, ownLinks } from './bridges.ts';
 import { Firewall } from './firewall.ts';
 import { HostNames, INSIDE_INTERFACE } from './host-names.ts';
 import { formatSubnet } from './ipv4.ts';
 import { checkNames, endNameServers } from './name-server.ts';
-import { listNetns, removeSlots, type Slot, uplinkMtu } from './netns.ts';
-import { NetworkState } from './network-state.ts';
+import { listNetns, removeSlots, type Slot } from './netns.ts';
+import { NetworkRegistry } from './network-registry.ts';
+import type { NetworkState } from './network-state.ts';
 import { PublishedPorts } from './published-ports.ts';
 import { type KnownLease, Reconciliation } from './reconciliation.ts';
 import type { FirewallPort } from './ruleset.ts';
@@ -40,56 +41,44 @@ const REMOVE_DELAY_MS = 20;
 const NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,127}$/;
 
 export class LinuxNetwork implements NetworkProvider {
-  readonly #paths: HostPaths;
+  readonly #tag: string;
   readonly #clock: Pick<Clock, 'now' | 'newId'>;
-  readonly #poolSize: number;
   readonly #warn: (message: string) => void;
   readonly #names: HostNames;
   readonly #firewall: Firewall;
   readonly #ports = new PublishedPorts();
-  readonly #root: string;
-  readonly #states = new Map<string, Promise<NetworkState>>();
+  readonly #networks: NetworkRegistry;
   /** By netns number. */
   readonly #members = new Map<number, Member>();
   readonly #removing = new Map<number, { state: NetworkState; ip: string }>();
   #remover: Promise<void> | undefined;
   #unpublishing: Promise<unknown> = Promise.resolve();
-  #base: Promise<{ mtu: number }> | undefined;
-  #number = 0;
 
   constructor({ paths, clock, poolSize = 4, warn = () => {} }: LinuxNetworkOptions) {
-    this.#paths = paths;
+    this.#tag = paths.tag;
     this.#clock = clock ?? { now: Date.now, newId: () => randomBytes(16).toString('hex') };
-    this.#poolSize = poolSize;
     this.#warn = warn;
     this.#names = new HostNames(paths.tag);
     this.#firewall = new Firewall(this.#names);
-    this.#root = `${paths.run}/net`;
+    this.#networks = new NetworkRegistry({ paths, names: this.#names, firewall: this.#firewall, poolSize });
   }
 
   async reconcile(networks: NetworkRecord[], leases: KnownLease[]): Promise<void> {
-    const { mtu } = await this.#prepareHost();
     await this.idle();
-    const states: NetworkState[] = [];
-    for (const record of networks) states.push((await this.#states.get(record.id)) ?? this.#newState(record, mtu));
-    const gone = [...this.#states.keys()].filter((id) => !networks.some((record) => record.id === id));
-    for (const id of gone) await (await this.#states.get(id))?.pool.close();
-    for (const id of gone) this.#states.delete(id);
-
+    const states = await this.#networks.become(networks);
     this.#members.clear();
     const work = new Reconciliation({
       names: this.#names,
       firewall: this.#firewall,
-      root: this.#root,
+      root: this.#networks.root,
       states,
       ports: this.#ports,
     });
     for (const { lease, number, state, id, names } of work.accept(leases)) {
       this.#members.set(number, { id, state, lease, names });
-      this.#number = Math.max(this.#number, number);
+      this.#networks.skipNumber(number);
     }
     await work.run(leases, this.#warn);
-    for (const state of states) this.#states.set(state.record.id, Promise.resolve(state));
     const busy = new Set([...this.#members.values()].map(({ state }) => state));
     const oldest = states.toSorted((a, b) => a.record.createdAt - b.record.createdAt)[0];
     for (const state of states) if (busy.has(state) || state === oldest) state.pool.fill();
@@ -104,12 +93,12 @@ export class LinuxNetwork implements NetworkProvider {
     const { name, internal, labels } = request;
     if (!NAME.test(name))
       throw new BulkheadError('invalid_name', `${JSON.stringify(name.slice(0, 140))} is not a network name`);
-    const known = await Promise.all(this.#states.values());
+    const known = await this.#networks.list();
     if (known.some(({ record }) => record.name === name)) {
       throw new BulkheadError('name_in_use', `there is a network named ${name} already`);
     }
     const taken = known.map(({ record, subnet }) => ({ subnet, text: `${record.subnet} of network ${record.name}` }));
-    const subnet = await chooseSubnet(request.subnet, taken, this.#paths.tag);
+    const subnet = await chooseSubnet(request.subnet, taken, this.#tag);
     const id = this.#clock.newId();
     const record: NetworkRecord = {
       id,
@@ -121,7 +110,7 @@ export class LinuxNetwork implements NetworkProvider {
       labels,
       createdAt: this.#clock.now(),
     };
-    const state = await this.#state(record);
+    const state = await this.#networks.get(record);
     state.pool.fill();
     return record;
   }
@@ -130,8 +119,8 @@ export class LinuxNetwork implements NetworkProvider {
     const user = [...this.#members.values()].find(({ state }) => state.record.id === network.id);
     if (user)
       throw new BulkheadError('in_use', `network ${network.name} is used by instance ${user.names[0] ?? user.id}`);
-    const state = await this.#state(network);
-    this.#states.delete(network.id);
+    const state = await this.#networks.get(network);
+    this.#networks.forget(network.id);
     const slots = await state.pool.close();
     await this.idle();
     await state.discard(slots);
@@ -142,7 +131,7 @@ export class LinuxNetwork implements NetworkProvider {
 
   async acquire(network: NetworkRecord, id: string, names: string[]): Promise<Lease> {
     const checked = checkNames(names);
-    const state = await this.#state(network);
+    const state = await this.#networks.get(network);
     const slot = this.#leased(id) ?? state.pool.take() ?? (await state.pool.next());
     const lease: Lease = {
       network: network.name,
@@ -155,7 +144,12 @@ export class LinuxNetwork implements NetworkProvider {
       dnsServer: network.gateway,
     };
     this.#members.set(slot.number, { id, state, lease, names: checked });
-    state.nameServer.register(id, lease.ip, checked);
+    try {
+      state.nameServer.register(id, lease.ip, checked);
+    } catch (error) {
+      await this.free(id, lease);
+      throw error;
+    }
     return lease;
   }
 
@@ -207,20 +201,17 @@ export class LinuxNetwork implements NetworkProvider {
   }
 
   async destroyAll(): Promise<void> {
-    for (const state of await Promise.allSettled(this.#states.values())) {
-      if (state.status === 'fulfilled') await state.value.pool.close();
-    }
+    for (const state of await this.#networks.list()) await state.pool.close();
     await this.idle();
-    this.#states.clear();
+    this.#networks.clear();
     this.#members.clear();
     this.#ports.retainOwners(new Set());
-    this.#base = undefined;
-    await endNameServers(this.#root, new Set());
+    await endNameServers(this.#networks.root, new Set());
     await removeSlots(this.#names, listNetns(this.#names));
     const { bridges, veths } = ownLinks(this.#names);
     await deleteLinks([...veths, ...bridges]);
     await this.#firewall.destroy();
-    rmSync(this.#root, { recursive: true, force: true });
+    rmSync(this.#networks.root, { recursive: true, force: true });
   }
 
   /** Resolves when nothing given back is waiting to be removed any more. */
@@ -230,9 +221,7 @@ export class LinuxNetwork implements NetworkProvider {
 
   /** The engine stops: what runs, runs on; the ready netns are for the next one to remove. */
   async close(): Promise<void> {
-    for (const state of await Promise.allSettled(this.#states.values())) {
-      if (state.status === 'fulfilled') await state.value.discard(await state.value.pool.close());
-    }
+    for (const state of await this.#networks.list()) await state.discard(await state.pool.close());
     await this.idle();
     this.#ports.retainOwners(new Set());
   }
@@ -260,61 +249,6 @@ export class LinuxNetwork implements NetworkProvider {
   #nameOf(id: string): string {
     for (const member of this.#members.values()) if (member.id === id) return member.names[0] ?? id.slice(0, 12);
     return id.slice(0, 12);
-  }
-
-  #newState(record: NetworkRecord, mtu: number): NetworkState {
-    const nextNumber = () => {
-      this.#number += 1;
-      return this.#number;
-    };
-    return new NetworkState({
-      record,
-      names: this.#names,
-      firewall: this.#firewall,
-      root: this.#root,
-      mtu,
-      poolSize: this.#poolSize,
-      nextNumber,
-    });
-  }
-
-  /** The network, brought up where it is not: firewall first, so that nothing is ever open. */
-  #state(record: NetworkRecord): Promise<NetworkState> {
-    const present = this.#states.get(record.id);
-    if (present) return present;
-    const made = (async () => {
-      const { mtu } = await this.#prepareHost();
-      const state = this.#newState(record, mtu);
-      await this.#firewall.addNetwork(state.firewallNetwork);
-      try {
-        await ensureBridges([state.wiring]);
-        await state.nameServer.start();
-      } catch (error) {
-        await state.nameServer.stop();
-        await deleteLinks([record.bridge]);
-        await this.#firewall.removeNetwork(record.bridge);
-        throw error;
-      }
-      return state;
-    })();
-    this.#states.set(record.id, made);
-    made.catch(() => this.#states.delete(record.id));
-    return made;
-  }
-
-  #prepareHost(): Promise<{ mtu: number }> {
-    this.#base ??= (async () => {
-      mkdirSync(this.#root, { recursive: true, mode: 0o755 });
-      // dnsmasq walks through as another user; the sockets beside it have their own modes.
-      chmodSync(this.#paths.run, statSync(this.#paths.run).mode | 0o011);
-      enableForwarding(this.#root);
-      this.#number = Math.max(this.#number, ...listNetns(this.#names));
-      return { mtu: await uplinkMtu() };
-    })().catch((error) => {
-      this.#base = undefined;
-      throw error;
-    });
-    return this.#base;
   }
 }
 

@@ -150,6 +150,21 @@ test('a port another program took meanwhile is reported and the instance keeps i
   assert.match(warnings.join(), /was taken by another program/);
 });
 
+test('a firewall someone flushed is whole again with the next change', async (t) => {
+  const { network, create, paths } = bench(t);
+  const blue = await create('blue');
+  const web = await network.acquire(blue, 'aaaa', ['web']);
+  const other = await network.acquire(blue, 'bbbb', ['other']);
+  await serveHttp(t, web, 80, 'first');
+  await serveHttp(t, other, 80, 'second');
+  const tcp = { hostIp: '0.0.0.0', hostPort: 0, port: 80, protocol: 'tcp' } as const;
+  const [first] = await network.publish('aaaa', web, [tcp]);
+  for (const family of ['inet', 'bridge']) await host('nft', 'delete', 'table', family, `bulkhead_${paths.tag}`);
+  const [second] = await network.publish('bbbb', other, [tcp]);
+  assert.equal(await fetchHost('127.0.0.1', first?.hostPort as number), 'first');
+  assert.equal(await fetchHost('127.0.0.1', second?.hostPort as number), 'second');
+});
+
 test('what is given back is gone a moment later, and giving it back twice is no harm', async (t) => {
   const { network, create, paths } = bench(t);
   const blue = await create('blue');
