@@ -4,8 +4,10 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import type { BulkheadError } from '@bulkhead/contract';
+import { BulkheadError } from '@bulkhead/contract';
 import type { CelPolicy } from '../../src/policy/cel-policy.ts';
+import { parsePolicy } from '../../src/policy/document.ts';
+import { factEnvironment } from '../../src/policy/facts.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
 import type { ImageRecord } from '../../src/ports/images.ts';
 import { HOSTS, task } from './sample-task.ts';
@@ -90,6 +92,85 @@ describe('a mistake in the policy file', () => {
 
   it('a file that was named and is not there is refused', () => {
     assert.throws(() => loadPolicy('/nonexistent/policy.yaml'), { code: 'invalid_policy' });
+  });
+});
+
+describe('any text at all', () => {
+  const environment = factEnvironment();
+  const VALID = `version: 1
+rules:
+  - name: mine
+    when: |
+      task.exposed && "x" in task.labels
+    minimum: gvisor
+    message: "why \\u0041"
+grants: [{when: 'task.privileged', capabilities: [NET_ADMIN], bindPaths: ["/srv"], hostNetwork: false}]
+`;
+
+  function readable(text: string): boolean {
+    try {
+      parsePolicy('p.yaml', text, environment);
+      return true;
+    } catch (error) {
+      assert.ok(error instanceof BulkheadError, `${error}\n${text.slice(0, 400)}`);
+      assert.match(error.at ?? '', /^p\.yaml:\d+:\d+$/);
+      return false;
+    }
+  }
+
+  it('is read or refused with a place, however it was damaged', () => {
+    assert.equal(readable(VALID), true);
+    // A fixed sequence (numerical recipes' generator), so that a failure can be had again.
+    let seed = 1;
+    const random = (below: number): number => {
+      seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
+      return seed % below;
+    };
+    const PIECES = [
+      '\n',
+      '  ',
+      '- ',
+      ': ',
+      '"',
+      "'",
+      '|',
+      '>',
+      '[',
+      '{',
+      '&a ',
+      '*a',
+      '!!x ',
+      '\t',
+      '#',
+      '\0',
+      '\u{1f6a2}',
+      '? ',
+      '---\n',
+      '<<: ',
+    ];
+    for (let round = 0; round < 3000; round++) {
+      let text = VALID;
+      for (let cut = random(3); cut >= 0; cut--) {
+        const at = random(text.length + 1);
+        text = text.slice(0, at) + (PIECES[random(PIECES.length)] ?? '') + text.slice(at + random(4));
+      }
+      readable(text);
+    }
+  });
+
+  it('does not overflow the stack or take long', () => {
+    const began = performance.now();
+    for (const bomb of [
+      '['.repeat(200_000),
+      '{a: '.repeat(200_000),
+      `version: 1\nrules: ${'- '.repeat(100_000)}`,
+      rule(`"${'('.repeat(100_000)}"`),
+      rule(`"${'!'.repeat(100_000)}true"`),
+      'x'.repeat(2 << 20),
+    ]) {
+      assert.equal(readable(bomb), false);
+    }
+    assert.ok(performance.now() - began < 10_000);
   });
 });
 

@@ -32,6 +32,10 @@ const TOOLS: Tool[] = [
     name: 'buildah',
     package: 'buildah',
     versionArgs: ['--version'],
+    use: (directory, signal) => {
+      const places = ['--root', path.join(directory, 'root'), '--runroot', path.join(directory, 'run')];
+      return program('buildah', [...places, '--storage-driver', 'vfs', 'from', 'scratch'], { signal });
+    },
     works: '`bulkhead build` can be used',
     means: '`bulkhead build` cannot be used',
     required: false,
@@ -57,6 +61,7 @@ const TOOLS: Tool[] = [
     name: 'catatonit',
     package: 'catatonit',
     versionArgs: ['--version'],
+    use: (_directory, signal) => program('catatonit', ['--', 'true'], { signal }),
     works: '`--init` can be used',
     means: '`--init` cannot be used at the levels container and gvisor',
     required: false,
