@@ -14,7 +14,7 @@ interface Member {
   ports: PortMapping[];
 }
 
-const NAME = /^[a-zA-Z0-9_]([a-zA-Z0-9_.-]{0,126}[a-zA-Z0-9_])?$/;
+const NAME = /^[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,252}$/;
 const FIRST_FREE = 32768;
 
 export class FakeNetwork implements NetworkProvider {

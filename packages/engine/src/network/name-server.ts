@@ -8,7 +8,8 @@ import { runCommand } from './command.ts';
 
 const STOP_LIMIT_MS = 2000;
 const USERS = ['dnsmasq', 'nobody'];
-const LEGAL_NAME = /^[a-z0-9_]([a-z0-9_.-]{0,126}[a-z0-9_])?$/i;
+/** As wide as names of instances are; dnsmasq passes over one DNS does not allow (a label beyond 63 characters). */
+const LEGAL_NAME = /^[a-z0-9_][a-z0-9_.-]{0,252}$/i;
 
 export class NameServer {
   readonly #network: NetworkRecord;

@@ -68,9 +68,15 @@ test('an internal network forwards no question to the outside', async (t) => {
 test('a name that would break the hosts file is refused', async (t) => {
   const { network, create } = bench(t);
   const blue = await create('blue');
-  for (const name of ['two words', 'line\nbreak', '../up', '', 'a'.repeat(200)]) {
+  for (const name of ['two words', 'line\nbreak', '../up', '', 'a'.repeat(300)]) {
     await assert.rejects(network.acquire(blue, 'aaaa', [name]), { code: 'invalid_name' });
   }
+});
+
+test('a name DNS does not allow is no harm to the others of its instance', async (t) => {
+  const { network, create } = bench(t);
+  const lease = await network.acquire(await create('blue'), 'aaaa', ['a'.repeat(100), 'web-', 'odd..name', 'web']);
+  await eventually(async () => (await lookup(lease, 'web')).length === 1);
 });
 
 test('the name server runs without privilege and knows nothing of the host', async (t) => {
