@@ -10,7 +10,7 @@ import { gvisorProbe } from './checks/gvisor.ts';
 import { cpuFlawsProbe, ksmProbe, resourceRightsProbe, smtProbe } from './checks/posture.ts';
 import { type Probe, runProbe } from './checks/probe.ts';
 import { conmonProbe, runtimeProbe, userNamespaceProbe } from './checks/runtimes.ts';
-import { storageProbe } from './checks/storage.ts';
+import { reachProbe, storageProbe } from './checks/storage.ts';
 import { toolProbes } from './checks/tools.ts';
 import { kvmProbe, qemuProbe } from './checks/virtualisation.ts';
 
@@ -53,7 +53,7 @@ export class Doctor {
   }
 
   async #examine(fingerprints: () => Promise<Fingerprint[]>): Promise<Check[]> {
-    const { data } = this.#options.paths;
+    const { data, run } = this.#options.paths;
     const others = this.#others();
     const scratch = makeScratch(data);
     try {
@@ -72,6 +72,7 @@ export class Doctor {
         qemuProbe(),
         ...toolProbes(scratch),
         storageProbe(data),
+        reachProbe([data, run]),
         ksmProbe(),
         smtProbe(),
         cpuFlawsProbe(),

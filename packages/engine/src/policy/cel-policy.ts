@@ -120,7 +120,6 @@ function nextAvailable(minimum: Level, because: Judged | undefined, levels: Fing
     `the task needs at least ${minimum}${rule}, and this host has none: ${missing}`,
     {
       ...(fix === undefined ? {} : { hint: `${fix}. \`bulkhead doctor\` says more.` }),
-      ...(because ? { at: because.rule.source } : {}),
     },
   );
 }
@@ -134,7 +133,6 @@ function tooWeak(asked: Level, rule: Rule): BulkheadError {
   const message = `${asked} is weaker than ${rule.minimum}, which rule ${rule.name} (${rule.source}) asks for: ${rule.message}`;
   return new BulkheadError('level_below_minimum', message, {
     hint: `Use --isolation ${rule.minimum} or leave it out, or change the rule.`,
-    at: rule.source,
   });
 }
 

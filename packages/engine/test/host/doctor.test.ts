@@ -8,7 +8,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { cgroupsProbe, prepareCgroups, readHierarchies } from '../../src/host/checks/cgroups.ts';
 import { cpuFlawsProbe, ksmProbe, smtProbe } from '../../src/host/checks/posture.ts';
 import { type Probe, program, runProbe, words } from '../../src/host/checks/probe.ts';
-import { storageProbe } from '../../src/host/checks/storage.ts';
+import { reachProbe, storageProbe } from '../../src/host/checks/storage.ts';
 import { kvmProbe } from '../../src/host/checks/virtualisation.ts';
 import { Doctor } from '../../src/host/doctor.ts';
 import { hostPaths } from '../../src/host/paths.ts';
@@ -95,6 +95,19 @@ describe('the doctor on this host', () => {
     assert.equal(check.status, 'failed');
     assert.match(check.means, /nothing can be pulled/);
     assert.match(check.fix ?? '', /--data/);
+  });
+});
+
+describe('the way to the data directory', () => {
+  it('is closed where one directory above it lets only its owner through', async (t) => {
+    const folder = folderOf(t);
+    const data = path.join(folder, 'a/data');
+    mkdirSync(data, { recursive: true, mode: 0o711 });
+    const closed = await runProbe(reachProbe([data]));
+    assert.equal(closed.status, 'failed');
+    assert.equal(closed.fix, `chmod o+x ${folder}`);
+    chmodSync(folder, 0o711);
+    assert.equal((await runProbe(reachProbe([data]))).status, 'ok');
   });
 });
 
