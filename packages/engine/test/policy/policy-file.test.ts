@@ -1,13 +1,13 @@
 /** The operator's file: what it may say, and where each mistake is. */
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { BulkheadError } from '@bulkhead/contract';
 import type { CelPolicy } from '../../src/policy/cel-policy.ts';
 import { parsePolicy } from '../../src/policy/document.ts';
-import { factEnvironment } from '../../src/policy/facts.ts';
+import { FACTS, factEnvironment } from '../../src/policy/facts.ts';
 import { loadPolicy } from '../../src/policy/load.ts';
 import type { ImageRecord } from '../../src/ports/images.ts';
 import { HOSTS, task } from './sample-task.ts';
@@ -92,6 +92,21 @@ describe('a mistake in the policy file', () => {
 
   it('a file that was named and is not there is refused', () => {
     assert.throws(() => loadPolicy('/nonexistent/policy.yaml'), { code: 'invalid_policy' });
+  });
+});
+
+describe('the documentation', () => {
+  it('shows policies that can be read, and every fact there is', () => {
+    const root = path.resolve(import.meta.dirname, '../../../..');
+    for (const name of ['docs/policy.md', 'README.md']) {
+      const examples = [...readFileSync(path.join(root, name), 'utf8').matchAll(/```yaml\n(.*?)```/gs)];
+      assert.ok(examples.length > 0, name);
+      for (const [, text = ''] of examples) parsePolicy(name, text, factEnvironment());
+    }
+    const page = readFileSync(path.join(root, 'docs/policy.md'), 'utf8');
+    for (const [owner, fields] of Object.entries(FACTS)) {
+      for (const field of fields) assert.ok(page.includes(`\`${owner}.${field}\``), `${owner}.${field}`);
+    }
   });
 });
 
