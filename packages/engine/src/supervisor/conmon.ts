@@ -176,7 +176,8 @@ export class ConmonSupervisor implements Supervisor {
 
   /** Node has no SOCK_SEQPACKET, which conmon's attach socket is: socat carries the bytes. */
   async attachStdin(id: string): Promise<Writable> {
-    const socket = path.join(this.#folders.attach, id, 'attach');
+    // With --full-attach it lies in the bundle.
+    const socket = path.join(this.#bundleOf(id), 'attach');
     for (let attempt = 0; !existsSync(socket) && attempt < 100; attempt++)
       await new Promise((resolve) => setTimeout(resolve, 10));
     if (!existsSync(socket))
