@@ -77,6 +77,10 @@ function typeInto(session: Session, keys: Buffer): Promise<number> {
   const filter = new DetachKeys(keys);
   const { stdin } = process;
   stdin.setRawMode(true);
+  // Node's raw mode still turns \n into \r\n, which the task's own terminal has done already. Undone with the raw mode.
+  process
+    .getBuiltinModule('node:child_process')
+    .spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
   return new Promise((resolve) => {
     stdin.on('data', (chunk: Buffer) => {
       const { pass, detached } = filter.feed(chunk);

@@ -43,7 +43,7 @@ test('run -it is raw, knows the size and its changes, and ends with the task’s
       for await (const { type, payload } of stream.frames()) {
         if (type === FRAME.resize) {
           sizes.push(`${payload.readUInt16BE(0)}x${payload.readUInt16BE(2)}`);
-          stream.send(FRAME.stdout, `size ${sizes.at(-1)};`);
+          stream.send(FRAME.stdout, `size ${sizes.at(-1)};\n`);
         }
         if (type === FRAME.stdin) stream.send(FRAME.stdout, `<${payload.toString('hex')}>`);
         if (payload.toString() === '\x04') stream.exit(5);
@@ -56,6 +56,7 @@ test('run -it is raw, knows the size and its changes, and ends with the task’s
   await screen.until('<03>');
   screen.pty.resize(120, 40);
   await screen.until('size 120x40;');
+  assert.ok(!screen.text().includes('\r'), 'the terminal adds nothing to what the task wrote');
   screen.pty.write('\x04');
   assert.equal(await screen.exit, 5);
   assert.deepEqual(sizes, ['91x33', '120x40']);

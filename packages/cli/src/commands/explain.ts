@@ -33,7 +33,10 @@ export function explanationLines(found: Explanation): string[] {
   const lines = [found.subject, '', 'Facts:', ...factLines(found.facts), '', 'Rules:'];
   for (const rule of found.rules) {
     const verdict = rule.matched ? `matches: at least ${rule.minimum}` : 'does not match';
-    lines.push(`  ${rule.matched ? '*' : ' '} ${rule.rule} (${rule.source}) ${verdict}`, `      ${rule.condition.replace(/\s+/g, ' ').trim()}`);
+    lines.push(
+      `  ${rule.matched ? '*' : ' '} ${rule.rule} (${rule.source}) ${verdict}`,
+      `      ${rule.condition.replace(/\s+/g, ' ').trim()}`,
+    );
   }
   if (found.decision) {
     const { level, minimum, asked, reasons } = found.decision;
