@@ -32,7 +32,22 @@ export interface Docker extends Peer {
 export async function startDocker(folder: string, insecureRegistry: string): Promise<Docker> {
   mkdirSync(folder, { recursive: true });
   const socket = `unix://${folder}/docker.sock`;
-  const daemon = spawn('dockerd', ['--data-root', `${folder}/data`, '--exec-root', `${folder}/exec`, '-H', socket, '--pidfile', `${folder}/pid`, '--insecure-registry', insecureRegistry], { stdio: 'ignore' });
+  const daemon = spawn(
+    'dockerd',
+    [
+      '--data-root',
+      `${folder}/data`,
+      '--exec-root',
+      `${folder}/exec`,
+      '-H',
+      socket,
+      '--pidfile',
+      `${folder}/pid`,
+      '--insecure-registry',
+      insecureRegistry,
+    ],
+    { stdio: 'ignore' },
+  );
   const host = ['-H', socket];
   for (let attempt = 0; attempt < 300; attempt++) {
     if (spawnSync('docker', [...host, 'version'], { stdio: 'ignore' }).status === 0) break;
@@ -59,7 +74,10 @@ export async function startRegistry(folder: string): Promise<Registry> {
   const port = await freePort();
   mkdirSync(folder, { recursive: true });
   const config = path.join(folder, 'config.yml');
-  writeFileSync(config, `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${folder}/data}}\nhttp: {addr: '127.0.0.1:${port}'}\n`);
+  writeFileSync(
+    config,
+    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${folder}/data}}\nhttp: {addr: '127.0.0.1:${port}'}\n`,
+  );
   const registry = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
   for (let attempt = 0; attempt < 100; attempt++) {
     const up = await new Promise<boolean>((resolve) => {

@@ -30,12 +30,23 @@ export async function race(contenders: Contender[], rounds: number, warmUp: numb
   }
   return contenders.map(({ name }) => {
     const sorted = (samples.get(name) ?? []).toSorted((a, b) => a - b);
-    return { name, medianMs: quantile(sorted, 0.5), p10Ms: quantile(sorted, 0.1), p90Ms: quantile(sorted, 0.9), runs: sorted.length };
+    return {
+      name,
+      medianMs: quantile(sorted, 0.5),
+      p10Ms: quantile(sorted, 0.1),
+      p90Ms: quantile(sorted, 0.9),
+      runs: sorted.length,
+    };
   });
 }
 
 /** Milliseconds from spawn to the first byte of stdout (`first`) or to the exit (`exit`). */
-export function timeProcess(until: 'first' | 'exit', command: string, args: string[], options: { cwd?: string; env?: NodeJS.ProcessEnv } = {}): Promise<number> {
+export function timeProcess(
+  until: 'first' | 'exit',
+  command: string,
+  args: string[],
+  options: { cwd?: string; env?: NodeJS.ProcessEnv } = {},
+): Promise<number> {
   return new Promise((resolve, reject) => {
     const started = performance.now();
     const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], ...options });
@@ -66,5 +77,10 @@ export function verdict(what: string, ratio: number, target: { atMost?: number; 
 
 export function table(results: Result[]): string {
   const width = Math.max(...results.map(({ name }) => name.length));
-  return results.map((r) => `  ${r.name.padEnd(width)}  median ${r.medianMs.toFixed(1).padStart(8)} ms   p10 ${r.p10Ms.toFixed(1).padStart(8)}   p90 ${r.p90Ms.toFixed(1).padStart(8)}   n=${r.runs}`).join('\n');
+  return results
+    .map(
+      (r) =>
+        `  ${r.name.padEnd(width)}  median ${r.medianMs.toFixed(1).padStart(8)} ms   p10 ${r.p10Ms.toFixed(1).padStart(8)}   p90 ${r.p90Ms.toFixed(1).padStart(8)}   n=${r.runs}`,
+    )
+    .join('\n');
 }

@@ -3,9 +3,9 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, linkSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
-import { BulkheadError } from '@bulkhead/contract';
 import type { Doctor, ImageSummary, LevelReport } from '@bulkhead/contract';
-import { connect } from '@bulkhead/sdk';
+import { BulkheadError } from '@bulkhead/contract';
+import { Client } from '@bulkhead/sdk';
 
 const root = path.resolve(import.meta.dirname, '..');
 const bulkhead = path.join(root, 'bulkhead');
@@ -34,7 +34,10 @@ async function withRegistry<T>(body: (address: string) => Promise<T>): Promise<T
   const folder = path.join(cache, 'registry');
   mkdirSync(folder, { recursive: true });
   const config = path.join(cache, 'registry.yml');
-  writeFileSync(config, `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${folder}}}\nhttp: {addr: '127.0.0.1:${port}'}\n`);
+  writeFileSync(
+    config,
+    `version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: ${folder}}}\nhttp: {addr: '127.0.0.1:${port}'}\n`,
+  );
   const registry = spawn('docker-registry', ['serve', config], { stdio: 'ignore' });
   try {
     for (let attempt = 0; attempt < 100; attempt++) {
@@ -66,7 +69,10 @@ function debianArchive(): string {
 
 /** The archive this machine installs from, so that no other has to be reachable; empty where it is not Debian's. */
 function ownMirror(): string[] {
-  const lines = ['/etc/apt/sources.list', '/etc/apt/sources.list.d/debian.sources'].filter(existsSync).map((file) => readFileSync(file, 'utf8')).join('\n');
+  const lines = ['/etc/apt/sources.list', '/etc/apt/sources.list.d/debian.sources']
+    .filter(existsSync)
+    .map((file) => readFileSync(file, 'utf8'))
+    .join('\n');
   const mirror = lines
     .split('\n')
     .filter((line) => !line.startsWith('#') && !line.includes('security'))
@@ -83,10 +89,16 @@ interface Row {
   holds: string;
 }
 
-async function measure(client: ReturnType<typeof connect>, image: ImageSummary, report: LevelReport): Promise<Row> {
+async function measure(client: Client, image: ImageSummary, report: LevelReport): Promise<Row> {
   const row: Row = { level: report.level, kernel: '-', firstOutput: '-', memory: '-', holds: report.holds };
   const started = performance.now();
-  const instance = await client.createInstance({ image: image.id, start: true, isolation: report.level, entrypoint: [], command: ['sh', '-c', 'uname -r; exec sleep 60'] });
+  const instance = await client.createInstance({
+    image: image.id,
+    start: true,
+    isolation: report.level,
+    entrypoint: [],
+    command: ['sh', '-c', 'uname -r; exec sleep 60'],
+  });
   try {
     const session = await client.attach(instance.id, { logs: true });
     let text = '';
@@ -97,7 +109,8 @@ async function measure(client: ReturnType<typeof connect>, image: ImageSummary, 
     }
     session.close();
     row.kernel = text.trim();
-    for await (const stats of client.stats({ ref: [instance.id], once: true })) row.memory = `${(stats.memoryBytes / 2 ** 20).toFixed(1)} MiB`;
+    for await (const stats of client.stats({ ref: [instance.id], once: true }))
+      row.memory = `${(stats.memoryBytes / 2 ** 20).toFixed(1)} MiB`;
   } finally {
     await client.removeInstance(instance.id, { force: true, volumes: true });
   }
@@ -105,16 +118,29 @@ async function measure(client: ReturnType<typeof connect>, image: ImageSummary, 
 }
 
 function table(rows: Row[]): string {
-  const head: Row = { level: 'LEVEL', kernel: 'KERNEL THE TASK SEES', firstOutput: 'FIRST OUTPUT', memory: 'MEMORY', holds: 'WHAT HOLDS IT' };
+  const head: Row = {
+    level: 'LEVEL',
+    kernel: 'KERNEL THE TASK SEES',
+    firstOutput: 'FIRST OUTPUT',
+    memory: 'MEMORY',
+    holds: 'WHAT HOLDS IT',
+  };
   const all = [head, ...rows];
   const columns = Object.keys(head) as (keyof Row)[];
   const width = new Map(columns.map((column) => [column, Math.max(...all.map((row) => row[column].length))]));
-  return all.map((row) => columns.map((column) => row[column].padEnd(width.get(column) ?? 0)).join('   ').trimEnd()).join('\n');
+  return all
+    .map((row) =>
+      columns
+        .map((column) => row[column].padEnd(width.get(column) ?? 0))
+        .join('   ')
+        .trimEnd(),
+    )
+    .join('\n');
 }
 
 async function main(): Promise<void> {
   must(bulkhead, 'up');
-  const client = connect();
+  const client = new Client();
   const name = wanted ?? 'debian:bulkhead';
   const image = await withRegistry(async (address) => {
     if (wanted === undefined) {
@@ -153,8 +179,13 @@ async function main(): Promise<void> {
     say(`running it at level ${report.level}`);
     rows.push(await measure(client, image, report));
   }
-  console.log(`\n${name} (${image.id.slice(7, 19)}, ${(image.sizeBytes / 2 ** 20).toFixed(0)} MiB), one image at every level:\n\n${table(rows)}\n`);
-  for (const report of lacking) console.log(`not on this host: ${report.level}: ${report.reason ?? 'unknown reason'}\n    to get it: ${report.fix ?? 'see `bulkhead doctor`'}`);
+  console.log(
+    `\n${name} (${image.id.slice(7, 19)}, ${(image.sizeBytes / 2 ** 20).toFixed(0)} MiB), one image at every level:\n\n${table(rows)}\n`,
+  );
+  for (const report of lacking)
+    console.log(
+      `not on this host: ${report.level}: ${report.reason ?? 'unknown reason'}\n    to get it: ${report.fix ?? 'see `bulkhead doctor`'}`,
+    );
   console.log(`
 What to try next:
   ./bulkhead run --rm -it ${name} bash                         a shell in a container

@@ -44,10 +44,14 @@ function residue(): Set<string> {
     ...lines('ip', '-o', 'link')
       .map((line) => `link ${line.split(': ')[1]?.split('@')[0]}`)
       .filter((link) => /^link b[0-9a-f]{6}/.test(link)),
-    ...lines('ip', 'netns').filter((line) => line.startsWith('bh')).map((line) => `netns ${line.split(' ')[0]}`),
+    ...lines('ip', 'netns')
+      .filter((line) => line.startsWith('bh'))
+      .map((line) => `netns ${line.split(' ')[0]}`),
     ...lines('nft', 'list', 'tables').filter((line) => line.includes('bulkhead_')),
     ...lines('losetup', '-n', '-O', 'BACK-FILE').map((file) => `loop ${file}`),
-    ...lines('findmnt', '-rno', 'TARGET').filter((target) => /bulkhead|\bbh[-_]/.test(target)).map((target) => `mount ${target}`),
+    ...lines('findmnt', '-rno', 'TARGET')
+      .filter((target) => /bulkhead|\bbh[-_]/.test(target))
+      .map((target) => `mount ${target}`),
     ...globSync('/sys/fs/cgroup/{,*/}bulkhead-*').map((group) => `cgroup ${group}`),
     ...lines('ps', '-eo', 'comm=,args=')
       .filter((line) => /^(conmon|crun|runsc|runsc-\S+|qemu-system\S*|dnsmasq|docker-registry|socat)\s/.test(line))
@@ -55,7 +59,12 @@ function residue(): Set<string> {
   ]);
 }
 
-const files = only.length > 0 ? only.map((file) => path.resolve(file)) : globSync('{packages/*,bench,scripts}/test/**/*.test.ts', { cwd: root }).sort().map((file) => path.join(root, file));
+const files =
+  only.length > 0
+    ? only.map((file) => path.resolve(file))
+    : globSync('{packages/*,bench,scripts}/test/**/*.test.ts', { cwd: root })
+        .sort()
+        .map((file) => path.join(root, file));
 const before = residue();
 // One at a time: the machine's two cores and its bridges, ports and cgroups are the thing under test.
 const stream = run({ files, concurrency: 1, timeout: 15 * 60_000, execArgv: ['--no-warnings'] });

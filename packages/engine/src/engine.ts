@@ -11,7 +11,7 @@ export interface EngineOptions {
   version: string;
   doctor: (refresh: boolean) => Promise<Check[]>;
   /** Called after an orderly end that the API asked for. */
-  ended: () => void;
+  ended: (asked: { stop: boolean; purge: boolean }) => void;
 }
 
 export class Engine {
@@ -27,7 +27,7 @@ export class Engine {
     const shutdown = (asked: { stop: boolean; purge: boolean }) => {
       this.stop(asked)
         .catch((error: unknown) => deps.report('shutdown', error))
-        .finally(options.ended);
+        .finally(() => options.ended(asked));
     };
     this.#server = new ApiServer(this.lifecycle, { version, doctor, shutdown }, deps.report);
   }

@@ -1,19 +1,24 @@
 /** Composition root: the only file that names adapters. */
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { BulkheadError } from '@bulkhead/contract';
 import pino from 'pino';
+import type { RuntimeDeps } from './bundle/runtime-driver.ts';
 import { parseConfig } from './config.ts';
 import type { Lease } from './domain/instance.ts';
 import type { Level } from './domain/level.ts';
 import { GvisorDriver } from './drivers/gvisor/driver.ts';
+import { MicrovmDriver } from './drivers/microvm/driver.ts';
+import { initrd } from './drivers/microvm/initrd.ts';
 import { OciDriver } from './drivers/oci/driver.ts';
 import { Engine } from './engine.ts';
 import { Cgroups } from './host/cgroup.ts';
+import { prepareCgroups } from './host/checks/cgroups.ts';
 import { Doctor } from './host/doctor.ts';
 import { databasePath, hostPaths, socketPath } from './host/paths.ts';
 import { systemClock } from './host/system-clock.ts';
 import { SkopeoImageStore } from './images/store.ts';
+import { GuestKernels } from './kernels/guest-kernel.ts';
 import { networkChecks } from './network/checks.ts';
 import { LinuxNetwork } from './network/linux-network.ts';
 import { loadPolicy } from './policy/load.ts';
@@ -25,6 +30,7 @@ import { SqliteState } from './state/sqlite-state.ts';
 import { ConmonSupervisor } from './supervisor/conmon.ts';
 import { ConmonLog } from './supervisor/conmon-log.ts';
 import { VERSION } from './version.ts';
+import { QemuVmm } from './vmms/qemu/qemu.ts';
 import { DirectoryStorage } from './volumes/directory-storage.ts';
 
 /** For crash tests: the engine kills itself where this names a step. */
@@ -36,6 +42,22 @@ function faultPoint(): FaultPoint {
   return (step) => {
     if (step === wanted) process.kill(process.pid, 'SIGKILL');
   };
+}
+
+/** PID 1 of the guest, as guest/build.sh makes it. */
+const GUEST_INIT = resolve(import.meta.dirname, '../../../guest/build/init');
+
+function microvm(parts: RuntimeDeps): MicrovmDriver {
+  const { paths, rootfs, cgroup } = parts;
+  const kernels = new GuestKernels({ data: paths.data });
+  const guest = { initPath: GUEST_INIT, busyboxPath: '/bin/busybox' };
+  const bootable = async () => {
+    const kernel = await kernels.get({ shares: false });
+    const image = initrd(kernel, guest, { scsi: false, shares: false });
+    return { kernel: kernel.image, initrd: image, release: kernel.release };
+  };
+  const vmm = new QemuVmm({ paths, rootfs, cgroupPath: (id) => cgroup.pathOf(id), bootable });
+  return new MicrovmDriver({ ...parts, vmm, kernels, guest });
 }
 
 async function main(): Promise<void> {
@@ -53,6 +75,9 @@ async function main(): Promise<void> {
   const report = (what: string, error: unknown) => logger.error({ err: error }, what);
   const clock = systemClock;
   const state = new SqliteState(databasePath(paths));
+  const groups = prepareCgroups();
+  if (groups.mounted.length > 0)
+    logger.info({ controllers: groups.mounted }, 'mounted as v1 hierarchies, without which crun refuses');
   const rootfs = new OverlayRootfs({ paths });
   await rootfs.init();
   const supervisor = new ConmonSupervisor({ paths });
@@ -62,16 +87,22 @@ async function main(): Promise<void> {
   const drivers = new Map<Level, Driver>([
     ['container', new OciDriver(parts)],
     ['gvisor', new GvisorDriver(parts)],
+    ['microvm', microvm(parts)],
   ]);
+  let purged = false;
   const end = (code: number) => {
+    if (purged) {
+      rootfs.unmountAll();
+      cgroup.removeParent();
+    }
     lock.release();
     process.exit(code);
   };
-  const engine = new Engine({
+  const engine: Engine = new Engine({
     deps: {
       clock,
       state,
-      images: new SkopeoImageStore({ paths, state }),
+      images: new SkopeoImageStore({ paths, state, onLayersRemoved: () => rootfs.releaseUnused() }),
       rootfs,
       network,
       drivers,
@@ -86,7 +117,10 @@ async function main(): Promise<void> {
     socket: socketPath(paths),
     version: VERSION,
     doctor: (refresh) => doctor.checks(refresh),
-    ended: () => end(0),
+    ended: (asked) => {
+      purged = asked.purge;
+      end(0);
+    },
   });
   const doctor = new Doctor({
     paths,
@@ -107,6 +141,8 @@ async function main(): Promise<void> {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   await engine.start();
+  // What the levels can do is found out by use, in the background; the first untrusted task need not wait for it.
+  engine.lifecycle.levels.probe().catch((error: unknown) => report('probe of the levels', error));
   logger.info({ version: VERSION, socket: socketPath(paths), data: paths.data }, 'ready');
 }
 

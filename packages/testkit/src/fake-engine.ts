@@ -85,7 +85,7 @@ export class FakeEngine {
       socket: this.socket,
       version: 'test',
       doctor: async () => [],
-      ended: this.#ended.resolve,
+      ended: () => this.#ended.resolve(),
     });
   }
 

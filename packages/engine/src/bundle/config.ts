@@ -1,27 +1,9 @@
 /** Makes the OCI runtime configuration of an instance (runtime-spec 1.0, config.md). It mounts and starts nothing. */
 import type { ProcessSpec, StartPlan } from '../ports/driver.ts';
-import type { IdMap } from '../ports/rootfs.ts';
+import type { BundleFacts } from './facts.ts';
 import { MASKED_PATHS, mountsOf, READ_ONLY_PATHS } from './mounts.ts';
 import { seccompProfile } from './seccomp.ts';
 import type { Identity } from './user.ts';
-
-export interface BundleFacts {
-  /** Merged root directory on the host. */
-  root: string;
-  /** Absent: no user namespace. */
-  idMap: IdMap | undefined;
-  /** `/bulkhead-TAG/ID`; absent: the driver has its own way. */
-  cgroupsPath: string | undefined;
-  /** Host paths of the files the engine gives: hosts, resolv.conf, hostname. */
-  files: { hosts: string; resolvConf: string; hostname: string };
-  identity: Identity;
-  /** Host path of the init of `--init`. */
-  initPath: string;
-  busyboxPath: string;
-  /** Hard limits of this engine: nobody here can raise above them. */
-  hardNofile: number;
-  seccomp: boolean;
-}
 
 const CPU_PERIOD_US = 100_000;
 

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import type { MountSpec } from '../domain/task.ts';
 import type { StartPlan } from '../ports/driver.ts';
-import type { BundleFacts } from './config.ts';
+import type { BundleFacts } from './facts.ts';
 
 /** What tells about the host or reaches into it (Docker's list, and the host's network devices). */
 export const MASKED_PATHS = [

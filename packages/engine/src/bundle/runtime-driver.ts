@@ -24,7 +24,8 @@ import type { RootfsStore } from '../ports/rootfs.ts';
 import type { Supervisor } from '../ports/supervisor.ts';
 import { readThroughTar, writeThroughTar } from './archive.ts';
 import { runCommand } from './command.ts';
-import { type BundleFacts, bundleConfig, processConfig } from './config.ts';
+import { bundleConfig, processConfig } from './config.ts';
+import type { BundleFacts } from './facts.ts';
 import { pipeSession, terminalSession } from './session.ts';
 import { resolveUser } from './user.ts';
 
