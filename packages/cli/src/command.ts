@@ -1,22 +1,9 @@
 /** What a command is: data for the parser, the help, the completions and docs/cli.md, and the function that runs it. */
 import type { Client } from '@bulkhead/sdk';
+import type { Flag } from './flag.ts';
 import type { Values } from './flags.ts';
 
-export interface Flag {
-  /** Long name without dashes. */
-  name: string;
-  /** One letter. */
-  short?: string;
-  /** `switch` takes no value (but `--name=false`), `text` one, `list` may be repeated. */
-  kind: 'switch' | 'text' | 'list';
-  /** Placeholder of the value in the help. */
-  value?: string;
-  meaning: string;
-  /** Offered by the completions and named in the error of another value. */
-  choices?: readonly string[];
-  /** Works, but is left out of help and docs. */
-  hidden?: boolean;
-}
+export type { Flag } from './flag.ts';
 
 /** What the arguments of a command name: the completions ask the engine for it. */
 export type Subject = 'instance' | 'image' | 'volume' | 'network' | 'level' | 'file' | 'none';

@@ -1,6 +1,6 @@
 /** Parses a command line by Docker's conventions. It knows no command. */
 import { BulkheadError } from '@bulkhead/contract/errors';
-import type { Flag } from './command.ts';
+import type { Flag } from './flag.ts';
 
 export const HELP: Flag = { name: 'help', kind: 'switch', meaning: 'Show this help' };
 
