@@ -73,7 +73,7 @@ export class GuestKernels implements KernelSource {
       const archive = readdirSync(work).find((file) => file.endsWith('.deb'));
       if (archive === undefined) throw new Error('apt-get downloaded nothing');
       await run('dpkg-deb', ['-x', path.join(work, archive), path.join(work, 'root')], { timeout: FETCH_LIMIT_MS });
-      return this.#keep(flavour, work);
+      return await this.#keep(flavour, work);
     } catch (cause) {
       const words = (cause as { stderr?: string }).stderr?.trim().split('\n').at(-1) ?? (cause as Error).message;
       throw new BulkheadError(
