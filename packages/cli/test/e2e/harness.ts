@@ -1,7 +1,7 @@
 /** A real engine on folders of its own, driven by the real CLI: what a user has, and nothing a user has not. */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
@@ -40,6 +40,8 @@ export class Engine {
   /** Starts an engine on a new temporary folder. */
   static async start(flags: string[] = []): Promise<Engine> {
     const engine = new Engine(mkdtempSync('/var/tmp/bh-'), flags);
+    // The root of a container is an ordinary user outside, who has to get through.
+    chmodSync(engine.folder, 0o711);
     mkdirSync(engine.data, { recursive: true });
     mkdirSync(KERNELS, { recursive: true });
     symlinkSync(KERNELS, path.join(engine.data, 'kernels'));

@@ -98,7 +98,7 @@ test('a Dockerfile is built upon an image of the store, without any registry', a
   await upload(address, 'app', '1', image);
   await store.pull(`${address}/app:1`, {});
   store.tag(`${address}/app:1`, 'local/base:1');
-    // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what a Dockerfile says
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: it is what a Dockerfile says
   const dockerfile = 'ARG V=9\nFROM local/base:${V}\nARG W\nCOPY own /own\nLABEL w=$W\nCMD ["/own"]\n';
   const context = tarOf(t, { Dockerfile: dockerfile, own: 'mine' });
   const lines: string[] = [];
