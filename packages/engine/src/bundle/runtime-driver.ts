@@ -2,7 +2,7 @@
 
 import { chownSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import type { Readable } from 'node:stream';
+import { PassThrough, type Readable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
 import type { Lease } from '../domain/instance.ts';
 import type { Level } from '../domain/level.ts';
@@ -207,7 +207,7 @@ export abstract class RuntimeDriver implements Driver {
       stdin: spec.stdin,
       done: () => rmSync(file, { force: true }),
     };
-    return spec.tty ? terminalSession(command) : pipeSession(command);
+    return telling(await (spec.tty ? terminalSession(command) : pipeSession(command)));
   }
 
   /** Flags of the runtime's exec for a terminal, beside what the process file says. */
@@ -348,6 +348,30 @@ export abstract class RuntimeDriver implements Driver {
       : [];
     return [...new Set([...found, ...this.deps.cgroup.list(), ...(await this.deps.rootfs.leftovers())])];
   }
+}
+
+/** The codes runtimes end with when they could not exec at all. */
+const RUNTIME_FAILED = new Set([1, 125, 126, 127, 128, 255]);
+
+/** A runtime that could not exec says so in words; a shell's codes are what scripts expect. */
+function telling(session: Session): Session {
+  let words = '';
+  const listen = (chunk: Buffer): void => {
+    if (words.length < 2048) words += chunk.toString('latin1');
+  };
+  const stderr = new PassThrough();
+  session.stderr.on('data', listen);
+  session.stderr.pipe(stderr);
+  const exit = session.exit.then((code) => {
+    if (!RUNTIME_FAILED.has(code) || words === '') return code;
+    if (
+      /executable file .* not found|no such file or directory|failed to find/i.test(words) &&
+      /exec|starting|load/i.test(words)
+    )
+      return 127;
+    return /exec.*permission denied|open executable|exec format error/i.test(words) ? 126 : code;
+  });
+  return { ...session, stderr, exit };
 }
 
 const FILE_CAPABILITIES = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_FSETID', 'CAP_MKNOD', 'CAP_SETFCAP'];

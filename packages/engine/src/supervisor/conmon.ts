@@ -1,9 +1,10 @@
 /** The supervisor: one conmon per instance keeps its log and exit code. It refuses to know what a level is. */
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import {
   constants,
   existsSync,
   mkdirSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -11,8 +12,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import path from 'node:path';
-import type { Writable } from 'node:stream';
+import { type Writable, Writable as WritableStream } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
 import type { Exit } from '../ports/driver.ts';
 import type { HostPaths } from '../ports/host.ts';
@@ -28,6 +30,12 @@ IFS='
 '
 for group in $BULKHEAD_JOIN; do echo $$ >"$group/cgroup.procs" || exit 1; done
 shift
+if [ -n "$BULKHEAD_STDIN" ]; then
+  # Whoever keeps the other end open is neither the engine, which may die, nor the task.
+  sleep infinity 9<>"$BULKHEAD_STDIN" </dev/null >/dev/null 2>&1 &
+  echo $! >"$BULKHEAD_STDIN.keeper"
+  exec <"$BULKHEAD_STDIN"
+fi
 exec "$BULKHEAD_RUNTIME" $BULKHEAD_RUNTIME_ARGS run --detach "$@"
 `;
 
@@ -86,13 +94,17 @@ export class ConmonSupervisor implements Supervisor {
     );
     if (run.logMaxBytes > 0) args.push('--log-size-max', String(run.logMaxBytes));
     if (run.tty) args.push('-t');
-    if (run.stdin) args.push('-i');
+    // conmon's own input blocks it while the task does not read, and with it the task's output.
+    if (run.stdin && run.tty) args.push('-i');
+    const input = run.stdin && !run.tty ? path.join(run.bundle, 'stdin') : '';
+    if (input !== '' && !existsSync(input)) execFileSync('mkfifo', ['-m', '0666', input]);
     args.push('--full-attach');
     const env = {
       PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
       _OCI_SYNCPIPE: '3',
       BULKHEAD_RUNTIME: run.runtime,
       BULKHEAD_RUNTIME_ARGS: run.runtimeArgs.join('\n'),
+      BULKHEAD_STDIN: input,
       BULKHEAD_JOIN: run.joinCgroups.join('\n'),
     };
     const child = spawn('conmon', args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env });
@@ -149,7 +161,16 @@ export class ConmonSupervisor implements Supervisor {
   }
 
   wait(id: string): Promise<Exit> {
-    return this.#exits.wait(id, () => this.alive(id));
+    return this.#exits.wait(id, { supervisor: () => this.#supervisorPid(id), taskGone: () => this.#taskGone(id) });
+  }
+
+  #taskGone(id: string): boolean {
+    try {
+      const stat = readFileSync(`/proc/${Number(readFileSync(this.#pidFile(id, 'task'), 'utf8'))}/stat`, 'utf8');
+      return /\) [ZX] /.test(stat);
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT';
+    }
   }
 
   exited(id: string): Promise<Exit | undefined> {
@@ -174,8 +195,10 @@ export class ConmonSupervisor implements Supervisor {
     }
   }
 
-  /** Node has no SOCK_SEQPACKET, which conmon's attach socket is: socat carries the bytes. */
+  /** Pipes have a FIFO; a terminal is conmon's own, behind a SOCK_SEQPACKET socket, which Node lacks and socat has. */
   async attachStdin(id: string): Promise<Writable> {
+    const fifo = path.join(this.#bundleOf(id), 'stdin');
+    if (existsSync(fifo)) return this.#feed(fifo);
     // With --full-attach it lies in the bundle.
     const socket = path.join(this.#bundleOf(id), 'attach');
     for (let attempt = 0; !existsSync(socket) && attempt < 100; attempt++)
@@ -191,6 +214,22 @@ export class ConmonSupervisor implements Supervisor {
     });
     child.on('error', () => child.stdin.destroy());
     return child.stdin;
+  }
+
+  #feed(fifo: string): Writable {
+    let descriptor: number;
+    try {
+      descriptor = openSync(fifo, constants.O_WRONLY | constants.O_NONBLOCK);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENXIO') throw error;
+      // The task has closed its input: what comes is thrown away, as by a closed pipe.
+      return new WritableStream({ write: (_chunk, _encoding, callback) => callback() });
+    }
+    const input = new Socket({ fd: descriptor, readable: false, writable: true });
+    input.on('error', () => input.destroy());
+    // The end of what the client sent is the end of the task's input; a client that only goes away is not.
+    input.on('finish', () => endKeeper(fifo));
+    return input;
   }
 
   async resize(id: string, columns: number, rows: number): Promise<void> {
@@ -219,6 +258,7 @@ export class ConmonSupervisor implements Supervisor {
   }
 
   async forget(id: string): Promise<void> {
+    endKeeper(path.join(this.#bundleOf(id), 'stdin'));
     const pid = this.#supervisorPid(id);
     if (pid !== undefined) {
       // It ends by itself about a second after its container; nothing is lost by not waiting for that.
@@ -243,4 +283,16 @@ export class ConmonSupervisor implements Supervisor {
     ];
     return [...new Set(names)].filter((name) => /^[0-9a-f]{32}$/.test(name));
   }
+}
+
+/** The process that keeps a task's input open. Its pid is checked: numbers are reused. */
+function endKeeper(fifo: string): void {
+  try {
+    const pid = Number(readFileSync(`${fifo}.keeper`, 'utf8'));
+    if (pid > 0 && readFileSync(`/proc/${pid}/cmdline`, 'utf8').startsWith('sleep\0infinity'))
+      process.kill(pid, 'SIGKILL');
+  } catch {
+    // There is none, or it is gone.
+  }
+  rmSync(`${fifo}.keeper`, { force: true });
 }

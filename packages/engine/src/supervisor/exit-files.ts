@@ -6,6 +6,8 @@ import type { Exit } from '../ports/driver.ts';
 /** A supervisor that vanished without an exit file was killed; how long its file may still be on the way. */
 const GRACE_MS = 1_500;
 const POLL_MS = 1_000;
+/** From the end of a task to its exit file, at the most. */
+const STUCK_MS = 5_000;
 
 export class ExitFiles {
   readonly #folder: string;
@@ -33,8 +35,10 @@ export class ExitFiles {
     }
   }
 
-  async wait(id: string, alive: () => Promise<boolean>): Promise<Exit> {
+  /** A supervisor that does not report the end of its task is stuck, and is ended. */
+  async wait(id: string, of: { supervisor: () => number | undefined; taskGone: () => boolean }): Promise<Exit> {
     let vanishedAt: number | undefined;
+    let endedAt: number | undefined;
     for (;;) {
       const changed = this.#changed(id);
       const exit = this.read(id);
@@ -42,15 +46,26 @@ export class ExitFiles {
         changed.cancel();
         return exit;
       }
-      await Promise.race([
-        changed.promise,
-        new Promise((resolve) => setTimeout(resolve, vanishedAt === undefined ? POLL_MS : 50).unref()),
-      ]);
+      const pause = vanishedAt === undefined ? POLL_MS : 50;
+      await Promise.race([changed.promise, new Promise((resolve) => setTimeout(resolve, pause).unref())]);
       changed.cancel();
-      if (await alive()) vanishedAt = undefined;
-      else vanishedAt ??= Date.now();
+      const pid = of.supervisor();
+      vanishedAt = pid === undefined ? (vanishedAt ?? Date.now()) : undefined;
+      endedAt = of.taskGone() ? (endedAt ?? Date.now()) : undefined;
       if (vanishedAt !== undefined && Date.now() - vanishedAt > GRACE_MS && this.read(id) === undefined)
         return { code: 137, oomKilled: false, at: Date.now() };
+      if (
+        pid !== undefined &&
+        endedAt !== undefined &&
+        Date.now() - endedAt > STUCK_MS &&
+        this.read(id) === undefined
+      ) {
+        try {
+          process.kill(pid, 'SIGKILL');
+        } catch {
+          // It went in this moment.
+        }
+      }
     }
   }
 
