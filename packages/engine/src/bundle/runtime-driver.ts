@@ -177,7 +177,9 @@ export abstract class RuntimeDriver implements Driver {
 
   async wait(id: string): Promise<Exit> {
     const exit = await this.deps.supervisor.wait(id);
-    return { ...exit, oomKilled: exit.oomKilled || (exit.code !== 0 && this.deps.cgroup.oomKills(id) > 0) };
+    const oomKilled = exit.oomKilled || (exit.code !== 0 && this.deps.cgroup.oomKills(id) > 0);
+    // A sandbox that lost its kernel in user space ends with a code of the runtime's own; the task was killed all the same.
+    return { ...exit, oomKilled, ...(oomKilled && exit.code !== 0 ? { code: 137 } : {}) };
   }
 
   async signal(id: string, handle: string, signal: number): Promise<void> {
@@ -321,7 +323,9 @@ export abstract class RuntimeDriver implements Driver {
   async release(id: string): Promise<void> {
     const { rootfs, supervisor, cgroup } = this.deps;
     const runtime = await this.runtime();
-    if (existsSync(path.join(this.#stateOf(runtime), id)))
+    // crun keeps a folder of the id, runsc files that begin with it.
+    const state = this.#stateOf(runtime);
+    if (existsSync(state) && readdirSync(state).some((name) => name.startsWith(id)))
       await runCommand(runtime.command, [...runtime.args, 'delete', '--force', id]);
     await supervisor.forget(id);
     await cgroup.remove(id);
