@@ -15,6 +15,8 @@ export interface SupervisedRun {
   stdin: boolean;
   logPath: string;
   logMaxBytes: number;
+  /** Give the process its stdout and stderr once more as descriptors 3 and 4. */
+  extraOutput?: boolean;
 }
 
 export interface Supervisor {

@@ -36,6 +36,11 @@ if [ -n "$BULKHEAD_STDIN" ]; then
   echo $! >"$BULKHEAD_STDIN.keeper"
   exec <"$BULKHEAD_STDIN"
 fi
+if [ -n "$BULKHEAD_EXTRA_OUTPUT" ]; then
+  # The same two pipes once more, for a program that will not take its standard output by number.
+  exec 3>&1 4>&2
+  set -- --preserve-fds 2 "$@"
+fi
 exec "$BULKHEAD_RUNTIME" $BULKHEAD_RUNTIME_ARGS run --detach "$@"
 `;
 
@@ -105,6 +110,7 @@ export class ConmonSupervisor implements Supervisor {
       BULKHEAD_RUNTIME: run.runtime,
       BULKHEAD_RUNTIME_ARGS: run.runtimeArgs.join('\n'),
       BULKHEAD_STDIN: input,
+      BULKHEAD_EXTRA_OUTPUT: run.extraOutput ? '1' : '',
       BULKHEAD_JOIN: run.joinCgroups.join('\n'),
     };
     const child = spawn('conmon', args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env });

@@ -168,6 +168,7 @@ export class MicrovmDriver implements Driver {
       joinCgroups: [],
       tty: false,
       stdin: false,
+      extraOutput: true,
       logPath: plan.logPath,
       logMaxBytes: plan.logMaxBytes * 4,
     });

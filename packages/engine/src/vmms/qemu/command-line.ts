@@ -57,9 +57,9 @@ export function commandLine(program: string, accelerator: Accelerator, machine: 
   for (const [index, name] of (['stdout', 'stderr'] as const).entries()) {
     args.push(
       '-add-fd',
-      `fd=${index + 1},set=${index + 1}`,
+      `fd=${index + 3},set=${index + 3}`,
       '-chardev',
-      `file,id=${name},path=/dev/fdset/${index + 1}`,
+      `file,id=${name},path=/dev/fdset/${index + 3},append=on`,
     );
     args.push('-device', `virtserialport,chardev=${name},name=org.bulkhead.${name}`);
   }

@@ -158,7 +158,8 @@ function boots(accelerator: Accelerator, kernel: string, initrd: string): Promis
       '-serial',
       'stdio',
     ];
-    const child = spawn(PROGRAM, args, { stdio: ['ignore', 'pipe', 'ignore'] });
+    // It must end also when the engine is killed meanwhile.
+    const child = spawn('setpriv', ['--pdeathsig', 'KILL', PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'ignore'] });
     let said = '';
     const limit = setTimeout(() => child.kill('SIGKILL'), PROBE_LIMIT_MS[accelerator]);
     child.stdout.on('data', (chunk: Buffer) => {
