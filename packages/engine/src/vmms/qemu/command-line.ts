@@ -27,6 +27,11 @@ const KERNEL_PARAMETERS = [
   'audit=0',
 ];
 
+/** The same kernel as a task gets, but it speaks. */
+export function probeParameters(): string {
+  return ['console=ttyS0', ...KERNEL_PARAMETERS.filter((word) => word !== 'quiet' && !word.startsWith('console='))].join(' ');
+}
+
 export function kernelParameters(): string {
   return KERNEL_PARAMETERS.join(' ');
 }

@@ -6,7 +6,7 @@ import { MNT_DETACH, umount } from '../../host/syscall.ts';
 import type { HostPaths } from '../../ports/host.ts';
 import type { RootfsStore } from '../../ports/rootfs.ts';
 import type { Machine, Vmm, VmmFacts } from '../../ports/vmm.ts';
-import { type Accelerator, baseArguments, commandLine, MAX_BLOCK_DEVICES } from './command-line.ts';
+import { type Accelerator, baseArguments, commandLine, MAX_BLOCK_DEVICES, probeParameters } from './command-line.ts';
 import { jailConfig } from './jail.ts';
 import { jailRoot, programVersion } from './jail-root.ts';
 import { mirrorTap } from './tap.ts';
@@ -154,7 +154,7 @@ function boots(accelerator: Accelerator, kernel: string, initrd: string): Promis
       '-initrd',
       initrd,
       '-append',
-      'console=ttyS0 panic=-1',
+      probeParameters(),
       '-serial',
       'stdio',
     ];
