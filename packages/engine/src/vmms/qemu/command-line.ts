@@ -1,6 +1,7 @@
 /** QEMU's command line for a `microvm` machine (docs/system/i386/microvm of QEMU). Paths are those inside the jail. */
 import type { Machine } from '../../ports/vmm.ts';
 import { FIRMWARE_FOLDERS } from './jail-root.ts';
+import { hostTscKhz } from './time-stamp-counter.ts';
 
 export type Accelerator = 'kvm' | 'tcg';
 
@@ -27,13 +28,15 @@ const KERNEL_PARAMETERS = [
   'audit=0',
 ];
 
-/** The same kernel as a task gets, but it speaks. */
-export function probeParameters(): string {
-  return ['console=ttyS0', ...KERNEL_PARAMETERS.filter((word) => word !== 'quiet' && !word.startsWith('console='))].join(' ');
+export function kernelParameters(accelerator: Accelerator): string {
+  const tscKhz = accelerator === 'tcg' ? hostTscKhz() : undefined;
+  return [...KERNEL_PARAMETERS, ...(tscKhz === undefined ? [] : [`tsc_early_khz=${tscKhz}`])].join(' ');
 }
 
-export function kernelParameters(): string {
-  return KERNEL_PARAMETERS.join(' ');
+/** The same kernel as a task gets, but it speaks. */
+export function probeParameters(accelerator: Accelerator): string {
+  const words = kernelParameters(accelerator).split(' ');
+  return ['console=ttyS0', ...words.filter((word) => word !== 'quiet' && !word.startsWith('console='))].join(' ');
 }
 
 export function baseArguments(accelerator: Accelerator, memoryBytes: number, cpus: number): string[] {
@@ -56,7 +59,7 @@ export function baseArguments(accelerator: Accelerator, memoryBytes: number, cpu
 export function commandLine(program: string, accelerator: Accelerator, machine: Machine): string[] {
   const args = [program, ...baseArguments(accelerator, machine.memoryBytes, machine.cpus)];
   args.push('-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny');
-  args.push('-kernel', '/kernel', '-initrd', '/initrd', '-append', kernelParameters());
+  args.push('-kernel', '/kernel', '-initrd', '/initrd', '-append', kernelParameters(accelerator));
   args.push('-device', 'virtio-serial-device,max_ports=4');
   // The task's output is the monitor's own: conmon logs it as that of any container.
   for (const [index, name] of (['stdout', 'stderr'] as const).entries()) {

@@ -154,7 +154,7 @@ function boots(accelerator: Accelerator, kernel: string, initrd: string): Promis
       '-initrd',
       initrd,
       '-append',
-      probeParameters(),
+      probeParameters(accelerator),
       '-serial',
       'stdio',
     ];
