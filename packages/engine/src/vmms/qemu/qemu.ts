@@ -21,7 +21,7 @@ export interface QemuDeps {
 
 const PROGRAM = process.arch === 'arm64' ? '/usr/bin/qemu-system-aarch64' : '/usr/bin/qemu-system-x86_64';
 /** A kernel that has not come to its init by then does not run here. */
-const PROBE_LIMIT_MS: Record<Accelerator, number> = { kvm: 5_000, tcg: 30_000 };
+const PROBE_LIMIT_MS: Record<Accelerator, number> = { kvm: 5_000, tcg: 60_000 };
 /** The monitor's own memory beside the guest's: its heap, translated code, page tables. */
 const OVERHEAD_BYTES = 320 << 20;
 /** One host uid per instance, far from any that the host gives out. */
