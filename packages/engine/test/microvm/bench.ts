@@ -1,7 +1,18 @@
 /** The microVM driver with all its real parts on folders of its own; everything is gone when the test ends. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -98,6 +109,23 @@ export class Bench {
     return new MicrovmDriver({ paths, rootfs, cgroup, supervisor: this.#supervisor, vmm, kernels, guest, counters });
   }
 
+  /** The engine's process is gone, and with it every connection; a new one knows only what it finds. */
+  async forgetDriver(): Promise<void> {
+    await this.driver.disconnect();
+    this.driver = this.newDriver();
+  }
+
+  /** Gives a folder to the root of containers. */
+  own(folder: string): void {
+    const root = this.rootfs.idMap()?.hostId ?? 0;
+    chownSync(folder, root, root);
+  }
+
+  /** Owner as instances see it. */
+  insideOwner(file: string): number {
+    return statSync(file).uid - (this.rootfs.idMap()?.hostId ?? 0);
+  }
+
   /** A layer with what `fill` puts into a directory; returns its name. */
   layer(fill: (directory: string) => void): string {
     const directory = mkdtempSync(path.join(this.base, 'layer-'));
@@ -151,8 +179,8 @@ export class Bench {
 
   /** To its end, and what it said. */
   async run(plan: StartPlan): Promise<Outcome> {
-    const handle = await this.driver.start(plan);
-    const exit = await this.driver.wait(plan.id, handle);
+    await this.driver.start(plan);
+    const exit = await this.driver.wait(plan.id);
     return { exit, ...(await this.output(plan)) };
   }
 

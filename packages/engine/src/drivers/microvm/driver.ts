@@ -1,13 +1,13 @@
 /** Level `microvm`: the task runs on a kernel of its own, on virtual hardware. The monitor is a bundle like any other. */
 import { randomBytes } from 'node:crypto';
-import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
 import { readThroughTar, writeThroughTar } from '../../bundle/archive.ts';
 import { runCommand } from '../../bundle/command.ts';
 import type { Lease } from '../../domain/instance.ts';
-import type { Limits, MountSpec } from '../../domain/task.ts';
+import type { Limits } from '../../domain/task.ts';
 import type { Cgroups } from '../../host/cgroup.ts';
 import type {
   Attachment,
@@ -23,9 +23,12 @@ import type {
 import type { HostPaths } from '../../ports/host.ts';
 import type { RootfsStore } from '../../ports/rootfs.ts';
 import type { Supervisor } from '../../ports/supervisor.ts';
-import type { KernelSource, Machine, MachineShare, Vmm } from '../../ports/vmm.ts';
-import { GuestChannel, type GuestConfig, type GuestProcess } from './channel.ts';
+import type { KernelSource, Machine, Vmm } from '../../ports/vmm.ts';
+import type { GuestChannel } from './channel.ts';
 import { writableDisk } from './disk.ts';
+import { keepExit, keptExit } from './exit-record.ts';
+import { configurationOf, guestProcess, sharesOf } from './guest-configuration.ts';
+import { GuestLines } from './guest-lines.ts';
 import { type InitrdParts, initrd } from './initrd.ts';
 
 export interface MicrovmDeps {
@@ -52,7 +55,8 @@ const HOLDS = 'its own kernel on virtual hardware; the VMM jailed: own uid, no c
 const DEFAULT_MEMORY_BYTES = 256 << 20;
 const MIN_MEMORY_BYTES = 96 << 20;
 const BOOT_LIMIT_MS = 60_000;
-const RECONNECT_LIMIT_MS = 10_000;
+/** A channel that is lost although the machine lives is opened again so often. */
+const MAX_RECONNECTS = 3;
 /** From the acknowledged exit to the monitor's end; after that it is killed. */
 const POWER_OFF_LIMIT_MS = 3_000;
 const SIGKILL = 9;
@@ -62,10 +66,11 @@ const OBEY_LIMIT_MS = 5_000;
 export class MicrovmDriver implements Driver {
   readonly level = 'microvm' as const;
   readonly #deps: MicrovmDeps;
-  readonly #channels = new Map<string, Promise<GuestChannel>>();
+  readonly #lines: GuestLines;
 
   constructor(deps: MicrovmDeps) {
     this.#deps = deps;
+    this.#lines = new GuestLines({ supervisor: deps.supervisor, socketOf: (id) => this.#agentSocket(id) });
   }
 
   async fingerprint(): Promise<Fingerprint> {
@@ -103,6 +108,10 @@ export class MicrovmDriver implements Driver {
     return path.join(this.#deps.paths.run, 'instances', id);
   }
 
+  #agentSocket(id: string): string {
+    return path.join(this.#bundle(id), 'agent', 'agent.sock');
+  }
+
   #diskFile(id: string): string {
     return path.join(this.#deps.paths.data, 'instances', id, 'disk.img');
   }
@@ -110,7 +119,7 @@ export class MicrovmDriver implements Driver {
   async start(plan: StartPlan): Promise<string> {
     try {
       const { handle, channel } = await this.#boot(plan);
-      await channel.startTask(this.#process(plan.process, plan, plan.limits.pids));
+      await channel.startTask(guestProcess(plan.process, { ...plan, pidsLimit: plan.limits.pids }));
       return JSON.stringify(handle);
     } catch (error) {
       await this.release(plan.id);
@@ -130,7 +139,7 @@ export class MicrovmDriver implements Driver {
       });
     const bundle = this.#bundle(plan.id);
     mkdirSync(bundle, { recursive: true, mode: 0o711 });
-    const shares = this.#shares(plan.mounts);
+    const shares = sharesOf(plan.mounts);
     const kernel = await kernels.get({ shares: shares.length > 0 });
     const layers = plan.layers.map((layer) => ({ file: this.#deps.rootfs.layerFile(layer), readOnly: true }));
     const disks = plan.readOnlyRoot
@@ -155,7 +164,7 @@ export class MicrovmDriver implements Driver {
       cpus: Math.max(1, Math.ceil(plan.limits.cpus ?? 1)),
       disks,
       shares,
-      agentSocket: path.join(bundle, 'agent', 'agent.sock'),
+      agentSocket: this.#agentSocket(plan.id),
       ...(plan.lease ? { lease: plan.lease } : {}),
     };
     const { uid } = await vmm.prepare(machine, bundle);
@@ -176,8 +185,16 @@ export class MicrovmDriver implements Driver {
       ...(plan.limits.cpus ? { cpus: plan.limits.cpus } : {}),
       ...(plan.limits.cpuShares ? { cpuShares: plan.limits.cpuShares } : {}),
     });
-    const channel = await this.#connect(plan.id, BOOT_LIMIT_MS);
-    await channel.configure(this.#configuration(plan, vmm.deviceNames(disks.length), shares));
+    const channel = await this.#lines.connect(plan.id, { timeoutMs: BOOT_LIMIT_MS, fresh: true });
+    await channel.configure(
+      configurationOf(plan, {
+        devices: vmm.deviceNames(disks.length),
+        shares,
+        layerFormat: this.#deps.rootfs.layerFormat(),
+        unixTimeMs: Date.now(),
+        entropy: randomBytes(256),
+      }),
+    );
     return {
       handle: {
         version: 1,
@@ -195,123 +212,12 @@ export class MicrovmDriver implements Driver {
     return path.join(this.#deps.paths.run, 'crun');
   }
 
-  #shares(mounts: MountSpec[]): MachineShare[] {
-    return mounts
-      .filter((mount) => mount.type === 'bind')
-      .map((mount, index) => ({
-        tag: `share${index}`,
-        source: mount.source,
-        readOnly: mount.readOnly,
-        isFile: !statSync(mount.source).isDirectory(),
-      }));
-  }
-
-  #configuration(plan: StartPlan, devices: string[], shares: MachineShare[]): GuestConfig {
-    const binds = plan.mounts.filter((mount) => mount.type === 'bind');
-    const format = this.#deps.rootfs.layerFormat();
-    return {
-      hostname: plan.hostname,
-      ...(plan.domainname ? { domainname: plan.domainname } : {}),
-      layers: plan.layers.map((_layer, index) => ({ device: devices[index] ?? '', fsType: format })),
-      upper: plan.readOnlyRoot ? { tmpfs: true } : { device: devices[plan.layers.length] ?? '', fsType: 'ext4' },
-      readOnlyRoot: plan.readOnlyRoot,
-      mounts: binds.map((mount, index) => ({
-        kind: '9p',
-        source: shares[index]?.tag ?? '',
-        target: mount.target,
-        fsType: '9p',
-        readOnly: mount.readOnly,
-        ...(shares[index]?.isFile ? { subpath: 'file' } : {}),
-      })),
-      tmpfs: plan.mounts
-        .filter((mount) => mount.type === 'tmpfs')
-        .map((mount) => ({
-          target: mount.target,
-          ...(mount.sizeBytes ? { sizeBytes: mount.sizeBytes } : {}),
-          ...(mount.mode ? { mode: mount.mode } : {}),
-        })),
-      shmSizeBytes: plan.shmSizeBytes,
-      ...(plan.lease
-        ? {
-            network: {
-              interfaceName: plan.lease.interfaceName,
-              ip: plan.lease.ip,
-              prefixLength: plan.lease.prefixLength,
-              gateway: plan.lease.gateway,
-            },
-          }
-        : {}),
-      hostsFile: plan.hostsFile,
-      resolvConf: plan.resolvConf,
-      sysctls: plan.sysctls,
-      unixTimeMs: Date.now(),
-      entropy: randomBytes(256),
-    };
-  }
-
-  #process(
-    spec: ProcessSpec,
-    plan: { capabilities: string[]; ulimits?: StartPlan['ulimits']; init?: boolean },
-    pidsLimit?: number,
-  ): GuestProcess {
-    return {
-      ...spec,
-      capabilities: plan.capabilities,
-      ulimits: plan.ulimits ?? [],
-      noNewPrivileges: true,
-      init: plan.init ?? false,
-      ...(pidsLimit && pidsLimit > 0 ? { pidsLimit } : {}),
-    };
-  }
-
-  #connect(id: string, timeoutMs: number): Promise<GuestChannel> {
-    const connecting = this.#dial(id, timeoutMs);
-    this.#channels.set(id, connecting);
-    connecting.then(
-      (channel) =>
-        void channel.closed.then(() => {
-          if (this.#channels.get(id) === connecting) this.#channels.delete(id);
-        }),
-      () => {
-        if (this.#channels.get(id) === connecting) this.#channels.delete(id);
-      },
-    );
-    return connecting;
-  }
-
-  /** Gives up at once when the monitor has ended. */
-  async #dial(id: string, timeoutMs: number): Promise<GuestChannel> {
-    let over = false;
-    const ended = this.#deps.supervisor.wait(id).then((exit) => {
-      if (!over)
-        throw new BulkheadError(
-          'start_failed',
-          `the virtual machine ended (code ${exit.code}) before its agent answered`,
-        );
-      return undefined as never;
-    });
-    ended.catch(() => {});
-    try {
-      return await Promise.race([
-        GuestChannel.connect(path.join(this.#bundle(id), 'agent', 'agent.sock'), { timeoutMs }),
-        ended,
-      ]);
-    } finally {
-      over = true;
-    }
-  }
-
-  #channel(id: string): Promise<GuestChannel> {
-    return this.#channels.get(id) ?? this.#connect(id, RECONNECT_LIMIT_MS);
-  }
-
   async recover(id: string, handle: string | undefined): Promise<RecoveredState> {
     const { supervisor } = this.#deps;
-    if ((await supervisor.exited(id)) !== undefined) return 'exited';
-    if (!(await supervisor.alive(id))) return 'lost';
-    if (handle === undefined) return 'lost';
+    if (keptExit(this.#bundle(id)) !== undefined || (await supervisor.exited(id)) !== undefined) return 'exited';
+    if (handle === undefined || !(await supervisor.alive(id))) return 'lost';
     try {
-      await this.#channel(id);
+      await this.#lines.get(id);
       return 'running';
     } catch {
       return 'lost';
@@ -320,24 +226,49 @@ export class MicrovmDriver implements Driver {
 
   async wait(id: string): Promise<Exit> {
     const { supervisor, cgroup } = this.#deps;
-    try {
-      const channel = await this.#channel(id);
-      const { code, oomKilled } = await channel.waitTask();
-      const at = Date.now();
-      channel.powerOff().catch(() => {});
-      const off = await Promise.race([
-        supervisor.wait(id).then(() => true),
-        new Promise<false>((resolve) => setTimeout(() => resolve(false), POWER_OFF_LIMIT_MS).unref()),
-      ]);
-      if (!off) this.#switchOff(id);
-      return { code, oomKilled, at };
-    } catch {
-      // The machine went without its task's exit: killed, crashed, or out of the host's memory.
-      const oomKilled = cgroup.oomKills(id) > 0;
-      if ((await supervisor.exited(id)) === undefined) this.#switchOff(id);
-      const exit = await supervisor.wait(id);
-      return { code: 137, oomKilled: oomKilled || exit.oomKilled, at: exit.at };
+    const exit = keptExit(this.#bundle(id)) ?? (await this.#taskExit(id));
+    if (exit !== undefined) {
+      await this.#powerOff(id);
+      return exit;
     }
+    // The machine went without its task's exit: killed, crashed, or out of the host's memory.
+    const oomKilled = cgroup.oomKills(id) > 0;
+    if ((await supervisor.exited(id)) === undefined) this.#switchOff(id);
+    const end = await supervisor.wait(id);
+    return { code: 137, oomKilled: oomKilled || end.oomKilled, at: end.at };
+  }
+
+  /** From the guest; undefined where it will not tell any more. */
+  async #taskExit(id: string): Promise<Exit | undefined> {
+    const { supervisor } = this.#deps;
+    for (let attempt = 0; attempt <= MAX_RECONNECTS; attempt++) {
+      let channel: GuestChannel | undefined;
+      try {
+        channel = await this.#lines.get(id);
+        const exit = { ...(await channel.waitTask()), at: Date.now() };
+        keepExit(this.#bundle(id), exit);
+        return exit;
+      } catch {
+        // A guest that lies gets no second hearing; a line that broke alone is no reason to end its task.
+        if (channel?.failure !== undefined) return undefined;
+        if ((await supervisor.exited(id)) !== undefined || !(await supervisor.alive(id))) return undefined;
+      }
+    }
+    return undefined;
+  }
+
+  async #powerOff(id: string): Promise<void> {
+    const { supervisor } = this.#deps;
+    if ((await supervisor.exited(id)) !== undefined || !(await supervisor.alive(id))) return;
+    this.#lines
+      .get(id)
+      .then((channel) => channel.powerOff())
+      .catch(() => {});
+    const off = await Promise.race([
+      supervisor.wait(id).then(() => true),
+      new Promise<false>((resolve) => setTimeout(() => resolve(false), POWER_OFF_LIMIT_MS).unref()),
+    ]);
+    if (!off) this.#switchOff(id);
   }
 
   #switchOff(id: string): void {
@@ -352,7 +283,7 @@ export class MicrovmDriver implements Driver {
 
   async signal(id: string, _handle: string, signal: number): Promise<void> {
     if (signal !== SIGKILL) {
-      await (await this.#channel(id)).signalTask(signal);
+      await (await this.#lines.get(id)).signalTask(signal);
       return;
     }
     const limit = setTimeout(() => {
@@ -362,7 +293,7 @@ export class MicrovmDriver implements Driver {
     }, OBEY_LIMIT_MS);
     limit.unref();
     try {
-      await (await this.#channel(id)).signalTask(signal);
+      await (await this.#lines.get(id)).signalTask(signal);
     } catch {
       this.#switchOff(id);
     }
@@ -370,16 +301,16 @@ export class MicrovmDriver implements Driver {
 
   async exec(id: string, handle: string, process: ProcessSpec): Promise<Session> {
     const { capabilities } = JSON.parse(handle) as Handle;
-    return (await this.#channel(id)).exec(this.#process(process, { capabilities }));
+    return (await this.#lines.get(id)).exec(guestProcess(process, { capabilities }));
   }
 
   async attach(id: string): Promise<Attachment> {
-    return (await this.#channel(id)).taskStdin();
+    return (await this.#lines.get(id)).taskStdin();
   }
 
   async stats(id: string, handle: string): Promise<Stats> {
     const { lease, memoryBytes } = JSON.parse(handle) as Handle;
-    const channel = await this.#channel(id);
+    const channel = await this.#lines.get(id);
     const [guest, network] = await Promise.all([
       channel.stats(),
       lease ? this.#deps.counters(lease) : { receivedBytes: 0, sentBytes: 0 },
@@ -435,7 +366,7 @@ export class MicrovmDriver implements Driver {
     const { lease: _lease, ...rest } = plan;
     // Its log is not the place for what the monitor says meanwhile.
     const channel = running
-      ? await this.#channel(plan.id)
+      ? await this.#lines.get(plan.id)
       : (await this.#boot({ ...rest, readOnlyRoot: false, logPath: '/dev/null' })).channel;
     const spec = (args: string[]): ProcessSpec => ({
       args: ['/.bulkhead/busybox', ...args],
@@ -448,14 +379,10 @@ export class MicrovmDriver implements Driver {
     });
     const capabilities = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_FSETID', 'CAP_MKNOD', 'CAP_SETFCAP'];
     return {
-      run: (args) => channel.exec(this.#process(spec(args), { capabilities })),
+      run: (args) => channel.exec(guestProcess(spec(args), { capabilities })),
       done: async () => {
         if (running) return;
-        await channel.powerOff().catch(() => {});
-        await Promise.race([
-          this.#deps.supervisor.wait(plan.id),
-          new Promise((resolve) => setTimeout(resolve, POWER_OFF_LIMIT_MS).unref()),
-        ]);
+        await this.#powerOff(plan.id);
         await this.release(plan.id);
       },
     };
@@ -474,16 +401,19 @@ export class MicrovmDriver implements Driver {
 
   async release(id: string): Promise<void> {
     const { supervisor, cgroup, vmm } = this.#deps;
-    const channel = await this.#channels.get(id)?.catch(() => undefined);
-    channel?.close();
-    this.#channels.delete(id);
     this.#switchOff(id);
+    await this.#lines.drop(id);
     if (existsSync(path.join(this.#runtimeRoot(), id)))
       await runCommand('/usr/bin/crun', ['--root', this.#runtimeRoot(), 'delete', '--force', id]);
     await supervisor.forget(id);
     await cgroup.remove(id);
     await vmm.cleanUp(id, this.#bundle(id));
     rmSync(this.#bundle(id), { recursive: true, force: true });
+  }
+
+  /** Lets go of every guest without a word to it: they live on. */
+  async disconnect(): Promise<void> {
+    await this.#lines.dropAll();
   }
 
   async destroy(id: string): Promise<void> {
