@@ -53,12 +53,17 @@ export interface VmmFacts {
   machine: string;
 }
 
+export interface DiskLayout {
+  devices: string[];
+  /** The guest needs its SCSI modules. */
+  scsi: boolean;
+}
+
 export interface Vmm {
   /** Boots something, with a time limit; says why not where it cannot. */
   fingerprint(): Promise<VmmFacts | { reason: string; fix: string }>;
-  /** Device names as the guest sees them, in the order of the disks. */
-  deviceNames(count: number): string[];
-  usesScsi(count: number): boolean;
+  /** How the guest finds the disks of a machine, in their order: by device name, or by serial where names are dealt out by chance. */
+  diskLayout(disks: number, shares: number): DiskLayout;
   /** Writes the bundle of the jailed monitor; the supervisor starts it. */
   prepare(machine: Machine, bundle: string): Promise<{ uid: number }>;
   /** Removes what prepare made outside of the bundle. Idempotent. */

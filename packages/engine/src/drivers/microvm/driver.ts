@@ -156,10 +156,11 @@ export class MicrovmDriver implements Driver {
           },
         ];
     for (const layer of layers) chmodSync(layer.file, 0o444);
+    const layout = vmm.diskLayout(disks.length, shares.length);
     const machine: Machine = {
       id: plan.id,
       kernel: kernel.image,
-      initrd: initrd(kernel, guest, { scsi: vmm.usesScsi(disks.length), shares: shares.length > 0 }),
+      initrd: initrd(kernel, guest, { scsi: layout.scsi, shares: shares.length > 0 }),
       memoryBytes,
       cpus: Math.max(1, Math.ceil(plan.limits.cpus ?? 1)),
       disks,
@@ -188,7 +189,7 @@ export class MicrovmDriver implements Driver {
     const channel = await this.#lines.connect(plan.id, { timeoutMs: BOOT_LIMIT_MS, fresh: true });
     await channel.configure(
       configurationOf(plan, {
-        devices: vmm.deviceNames(disks.length),
+        devices: layout.devices,
         shares,
         layerFormat: this.#deps.rootfs.layerFormat(),
         unixTimeMs: Date.now(),

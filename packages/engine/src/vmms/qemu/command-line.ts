@@ -1,12 +1,23 @@
 /** QEMU's command line for a `microvm` machine (docs/system/i386/microvm of QEMU). Paths are those inside the jail. */
-import type { Machine } from '../../ports/vmm.ts';
+import type { DiskLayout, Machine } from '../../ports/vmm.ts';
 import { FIRMWARE_FOLDERS } from './jail-root.ts';
 import { hostTscKhz } from './time-stamp-counter.ts';
 
 export type Accelerator = 'kvm' | 'tcg';
 
-/** More disks than this do not fit the machine's virtio-mmio slots beside the other devices: they go behind one SCSI controller. */
-export const MAX_BLOCK_DEVICES = 4;
+/** virtio-mmio slots of the machine (with ACPI, and so with a second IOAPIC). */
+const SLOTS = 24;
+/** Console, randomness, network. */
+const OWN_SLOTS = 3;
+
+export const diskSerial = (index: number): string => `disk${index}`;
+
+/** Disks that do not fit the slots go behind one SCSI controller. Linux probes those all at once: only their serials tell them apart. */
+export function diskLayout(disks: number, shares: number): DiskLayout {
+  const scsi = disks > SLOTS - OWN_SLOTS - shares;
+  const name = (index: number): string => (scsi ? diskSerial(index) : `vd${String.fromCharCode(97 + index)}`);
+  return { scsi, devices: Array.from({ length: disks }, (_, index) => name(index)) };
+}
 
 /** Translated code, in MiB; the default of a quarter of the host's memory would not fit the cgroup. */
 const TCG_BUFFER_MIB = 128;
@@ -78,7 +89,7 @@ export function commandLine(program: string, accelerator: Accelerator, machine: 
     'virtserialport,chardev=agent,name=org.bulkhead.agent.0',
   );
   args.push('-object', 'rng-builtin,id=rng', '-device', 'virtio-rng-device,rng=rng');
-  const scsi = machine.disks.length > MAX_BLOCK_DEVICES;
+  const { scsi } = diskLayout(machine.disks.length, machine.shares.length);
   if (scsi) args.push('-device', 'virtio-scsi-device,id=scsi');
   for (const [index, disk] of machine.disks.entries()) {
     const cache = disk.readOnly ? 'cache.direct=off' : 'cache.direct=off,cache.no-flush=off,discard=unmap';
@@ -88,7 +99,9 @@ export function commandLine(program: string, accelerator: Accelerator, machine: 
     );
     args.push(
       '-device',
-      scsi ? `scsi-hd,bus=scsi.0,drive=disk${index},lun=${index}` : `virtio-blk-device,drive=disk${index}`,
+      scsi
+        ? `scsi-hd,bus=scsi.0,drive=disk${index},lun=${index},serial=${diskSerial(index)}`
+        : `virtio-blk-device,drive=disk${index}`,
     );
   }
   for (const share of machine.shares) {

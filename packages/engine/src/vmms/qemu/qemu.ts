@@ -5,8 +5,8 @@ import path from 'node:path';
 import { MNT_DETACH, umount } from '../../host/syscall.ts';
 import type { HostPaths } from '../../ports/host.ts';
 import type { RootfsStore } from '../../ports/rootfs.ts';
-import type { Machine, Vmm, VmmFacts } from '../../ports/vmm.ts';
-import { type Accelerator, baseArguments, commandLine, MAX_BLOCK_DEVICES, probeParameters } from './command-line.ts';
+import type { DiskLayout, Machine, Vmm, VmmFacts } from '../../ports/vmm.ts';
+import { type Accelerator, baseArguments, commandLine, diskLayout, probeParameters } from './command-line.ts';
 import { jailConfig } from './jail.ts';
 import { jailRoot, programVersion } from './jail-root.ts';
 import { mirrorTap } from './tap.ts';
@@ -78,20 +78,8 @@ export class QemuVmm implements Vmm {
     };
   }
 
-  usesScsi(count: number): boolean {
-    return count > MAX_BLOCK_DEVICES;
-  }
-
-  deviceNames(count: number): string[] {
-    const prefix = this.usesScsi(count) ? 'sd' : 'vd';
-    // a..z, aa..
-    return Array.from(
-      { length: count },
-      (_, index) =>
-        prefix +
-        (index < 26 ? '' : String.fromCharCode(96 + Math.floor(index / 26))) +
-        String.fromCharCode(97 + (index % 26)),
-    );
+  diskLayout(disks: number, shares: number): DiskLayout {
+    return diskLayout(disks, shares);
   }
 
   async prepare(machine: Machine, bundle: string): Promise<{ uid: number }> {
