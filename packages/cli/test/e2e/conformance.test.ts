@@ -128,9 +128,7 @@ describe('one image, one set of behaviours', () => {
       it('gives a real terminal to run and exec', async (t) => {
         const id = await detached('-t', 'box', 'sh', '-c', 'test -t 0 && test -t 1 && echo a terminal; sleep 300');
         t.after(() => engine.bh(['rm', '-f', id]));
-        await until('the terminal’s name is in the log', async () =>
-          /\/dev\/(pts|console)/.test(await engine.ok('logs', id)),
-        );
+        await until('the task has a terminal', async () => (await engine.ok('logs', id)).includes('a terminal'));
       });
 
       it('stops by the stop signal, and by SIGKILL after the timeout', async (t) => {

@@ -401,7 +401,7 @@ export class MicrovmDriver implements Driver {
   }
 
   async release(id: string): Promise<void> {
-    const { supervisor, cgroup, vmm } = this.#deps;
+    const { supervisor, cgroup, vmm, rootfs } = this.#deps;
     this.#switchOff(id);
     await this.#lines.drop(id);
     if (existsSync(path.join(this.#runtimeRoot(), id)))
@@ -409,6 +409,8 @@ export class MicrovmDriver implements Driver {
     await supervisor.forget(id);
     await cgroup.remove(id);
     await vmm.cleanUp(id, this.#bundle(id));
+    // A first volume is filled from a view of the image on the host.
+    await rootfs.unmount(id);
     rmSync(this.#bundle(id), { recursive: true, force: true });
   }
 
@@ -419,6 +421,7 @@ export class MicrovmDriver implements Driver {
 
   async destroy(id: string): Promise<void> {
     await this.release(id);
+    await this.#deps.rootfs.discard(id);
     rmSync(this.#diskFile(id), { force: true });
   }
 
