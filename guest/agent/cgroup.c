@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #define GROUP "/sys/fs/cgroup/task"
+#define RESERVED_BYTES (8ull << 20)
+#define RESERVED_MAX_BYTES (64ull << 20)
 
 static void put(const char *path, const char *text) {
   int file = open(path, O_WRONLY | O_CLOEXEC);
@@ -31,11 +33,26 @@ static uint64_t value_of(const char *path, const char *key) {
   return value;
 }
 
+/*
+ * Without a limit of its own a task that eats the machine's memory makes the kernel evict and read back the same pages of
+ * programs for minutes before it kills; what is kept back lets it decide at once, and keeps the agent able to answer.
+ */
+static void limit_memory(void) {
+  char text[32];
+  uint64_t available = value_of("/proc/meminfo", "MemAvailable:") * 1024;
+  uint64_t kept = available / 16 > RESERVED_BYTES ? available / 16 : RESERVED_BYTES;
+  if (kept > RESERVED_MAX_BYTES) kept = RESERVED_MAX_BYTES;
+  if (available < 2 * kept) return;
+  snprintf(text, sizeof text, "%llu", (unsigned long long)(available - kept));
+  put(GROUP "/memory.max", text);
+}
+
 void cgroup_make(void) {
   put("/sys/fs/cgroup/cgroup.subtree_control", "+cpu");
   put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
   put("/sys/fs/cgroup/cgroup.subtree_control", "+pids");
   mkdir(GROUP, 0755);
+  limit_memory();
 }
 
 void cgroup_limit_pids(uint32_t limit) {

@@ -27,7 +27,7 @@ export class TestMachine {
   readonly ended: Promise<void>;
 
   /** Boots; everything is removed when the test ends. */
-  constructor(t: TestContext) {
+  constructor(t: TestContext, extraArguments: (directory: string) => string[] = () => []) {
     const directory = mkdtempSync(join(tmpdir(), 'bulkhead-guest-'));
     this.directory = directory;
     this.socketPath = join(directory, 'agent.sock');
@@ -37,7 +37,9 @@ export class TestMachine {
     const image = buildInitramfs({ initPath: join(GUEST, 'build/init'), busyboxPath: '/bin/busybox', modules });
     writeFileSync(join(directory, 'initrd'), image);
     const log = openSync(join(directory, 'console'), 'w');
-    this.vmm = spawn('qemu-system-x86_64', vmmArguments(directory), { stdio: ['ignore', log, log] });
+    this.vmm = spawn('qemu-system-x86_64', [...vmmArguments(directory), ...extraArguments(directory)], {
+      stdio: ['ignore', log, log],
+    });
     this.ended = new Promise((resolve) => this.vmm.once('close', () => resolve()));
     t.after(async () => {
       this.vmm.kill('SIGKILL');
@@ -141,11 +143,19 @@ function vmmArguments(directory: string): string[] {
   return [
     ...['-M', 'microvm', '-accel', 'tcg', '-cpu', 'max', '-m', '256', '-smp', '1', '-nodefaults', '-no-user-config'],
     ...['-display', 'none', '-no-reboot', '-serial', 'stdio', '-kernel', KERNEL!, '-initrd', join(directory, 'initrd')],
-    ...['-append', 'console=ttyS0 panic=-1 loglevel=5 quiet'],
+    ...[
+      '-append',
+      `console=ttyS0 panic=-1 loglevel=5 quiet no_timer_check tsc_early_khz=${Math.round(hostKhz())} lpj=5000000`,
+    ],
     ...['-drive', `id=layer,if=none,format=raw,readonly=on,file=${join(directory, 'layer.sqfs')}`],
-    ...['-device', 'virtio-blk-device,drive=layer', '-device', 'virtio-serial-device'],
+    ...['-device', 'virtio-blk-device,drive=layer,serial=layer', '-device', 'virtio-serial-device'],
     ...['-chardev', `socket,id=agent,path=${join(directory, 'agent.sock')},server=on,wait=off`, ...port('agent')],
     ...['-chardev', `file,id=stdout,path=${join(directory, 'stdout')}`, ...port('stdout')],
     ...['-chardev', `file,id=stderr,path=${join(directory, 'stderr')}`, ...port('stderr')],
   ];
+}
+
+/** Under TCG the guest's TSC is the host's. On a busy host the guest fails to measure it early and may hang there. */
+function hostKhz(): number {
+  return Number(/cpu MHz\s*:\s*([\d.]+)/.exec(readFileSync('/proc/cpuinfo', 'latin1'))?.[1] ?? 2000) * 1000;
 }
