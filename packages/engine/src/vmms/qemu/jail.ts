@@ -1,9 +1,9 @@
 /** The bundle of a jailed monitor: own uid, no capability, seccomp, a root that holds only the monitor and its disks. */
 
 import { MASKED_PATHS, READ_ONLY_PATHS } from '../../bundle/mounts.ts';
-import { seccompProfile } from '../../bundle/seccomp.ts';
 import type { IdMap } from '../../ports/rootfs.ts';
 import type { Machine } from '../../ports/vmm.ts';
+import { vmmSeccomp } from './seccomp.ts';
 
 export interface Jail {
   root: string;
@@ -107,7 +107,7 @@ export function jailConfig(machine: Machine, jail: Jail): Record<string, unknown
         memory: { limit: jail.memoryLimitBytes },
         pids: { limit: 128 },
       },
-      seccomp: seccompProfile(),
+      seccomp: vmmSeccomp({ shares: machine.shares.length > 0 }),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READ_ONLY_PATHS,
     },
