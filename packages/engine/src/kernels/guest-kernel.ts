@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import path from 'node:path';
@@ -16,11 +17,20 @@ import { BulkheadError } from '@bulkhead/contract';
 import type { GuestKernel, KernelFlavour, KernelSource } from '../ports/vmm.ts';
 
 const run = promisify(execFile);
+const words = (text: string): string[] => text.trim().split(/\s+/);
 const FETCH_LIMIT_MS = 300_000;
 /** The metapackage whose dependency is the current kernel. */
 const PACKAGES: Record<Exclude<KernelFlavour, 'own'>, string> = process.arch === 'arm64'
   ? { cloud: 'linux-image-cloud-arm64', generic: 'linux-image-arm64' }
   : { cloud: 'linux-image-cloud-amd64', generic: 'linux-image-amd64' };
+
+/** Where everything a virtio machine needs lies; the rest of a generic kernel is hardware that is not there (400 MB of it). */
+const MODULE_FOLDERS = words(`
+arch/x86/crypto arch/arm64/crypto block crypto lib drivers/virtio drivers/block/virtio_blk drivers/block/loop drivers/char
+drivers/net/virtio_net drivers/net/net_failover drivers/scsi/virtio_scsi drivers/scsi/sd_mod drivers/scsi/scsi_common
+drivers/scsi/scsi_mod fs/9p fs/erofs fs/ext4 fs/fscache fs/fuse fs/jbd2 fs/mbcache fs/netfs fs/overlayfs fs/squashfs net/9p
+net/core
+`);
 
 export class GuestKernels implements KernelSource {
   readonly #folder: string;
@@ -61,6 +71,7 @@ export class GuestKernels implements KernelSource {
 
   async #fetch(flavour: Exclude<KernelFlavour, 'own'>): Promise<GuestKernel> {
     mkdirSync(this.#folder, { recursive: true });
+    this.#removeRuins();
     const work = mkdtempSync(path.join(this.#folder, 'fetch-'));
     try {
       const { stdout } = await run('apt-cache', ['depends', '--no-recommends', '--no-suggests', PACKAGES[flavour]]);
@@ -86,6 +97,15 @@ export class GuestKernels implements KernelSource {
     }
   }
 
+  /** What a fetch left that was killed; one that still runs is younger. */
+  #removeRuins(): void {
+    for (const name of readdirSync(this.#folder).filter((entry) => entry.startsWith('fetch-'))) {
+      const folder = path.join(this.#folder, name);
+      const touchedAt = statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? Date.now();
+      if (touchedAt < Date.now() - 2 * FETCH_LIMIT_MS) rmSync(folder, { recursive: true, force: true });
+    }
+  }
+
   async #keep(flavour: KernelFlavour, work: string): Promise<GuestKernel> {
     const root = path.join(work, 'root');
     const image = readdirSync(path.join(root, 'boot')).find((file) => file.startsWith('vmlinu'));
@@ -93,6 +113,7 @@ export class GuestKernels implements KernelSource {
     const release = lib && readdirSync(lib)[0];
     if (image === undefined || lib === undefined || release === undefined)
       throw new Error('the package holds no kernel');
+    await dropOtherModules(path.join(lib, release, 'kernel'));
     await run('depmod', ['-b', lib.endsWith('/usr/lib/modules') ? path.join(root, 'usr') : root, release]);
     const ready = path.join(work, 'ready');
     mkdirSync(ready);
@@ -100,10 +121,26 @@ export class GuestKernels implements KernelSource {
     renameSync(path.join(lib, release), path.join(ready, 'modules'));
     writeFileSync(path.join(ready, 'version'), release);
     const target = path.join(this.#folder, flavour);
-    rmSync(target, { recursive: true, force: true });
-    renameSync(ready, target);
+    try {
+      renameSync(ready, target);
+    } catch (error) {
+      // Another engine of this host was faster, or what is there is a ruin.
+      if (this.#installed(flavour) === undefined) {
+        rmSync(target, { recursive: true, force: true });
+        renameSync(ready, target);
+      } else if (!['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error;
+    }
     const kernel = this.#installed(flavour);
     if (kernel === undefined) throw new Error('the kernel vanished');
     return kernel;
   }
+}
+
+async function dropOtherModules(folder: string): Promise<void> {
+  const { stdout } = await run('find', [folder, '-name', '*.ko*', '-type', 'f'], { maxBuffer: 16 << 20 });
+  for (const file of stdout.split('\n').filter((line) => line !== '')) {
+    const place = path.relative(folder, file);
+    if (!MODULE_FOLDERS.some((kept) => place.startsWith(`${kept}/`) || place.startsWith(`${kept}.ko`))) rmSync(file);
+  }
+  await run('find', [folder, '-type', 'd', '-empty', '-delete']);
 }
