@@ -21,13 +21,15 @@ interface Invocation {
 }
 
 export async function main(words: string[], env: NodeJS.ProcessEnv): Promise<number> {
+  let name = '';
   try {
     const found = await findCommand(words, env);
     if (typeof found === 'number') return found;
+    name = found.name;
     const { command } = await TABLE[found.name]!.load();
     return await runCommand(command, found);
   } catch (error) {
-    return report(error, env);
+    return report(error, env, name);
   }
 }
 

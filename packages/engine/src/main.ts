@@ -36,6 +36,9 @@ import { DirectoryStorage } from './volumes/directory-storage.ts';
 /** For crash tests: the engine kills itself where this names a step. */
 const FAULT_VARIABLE = 'BULKHEAD_FAULT';
 
+/** The first untrusted task after that need not wait for the probes. */
+const FIRST_PROBE_MS = 15_000;
+
 function faultPoint(): FaultPoint {
   const wanted = process.env[FAULT_VARIABLE];
   if (!wanted) return () => undefined;
@@ -141,8 +144,10 @@ async function main(): Promise<void> {
   process.on('SIGTERM', stop);
   process.on('SIGINT', stop);
   await engine.start();
-  // What the levels can do is found out by use, in the background; the first untrusted task need not wait for it.
-  engine.lifecycle.levels.probe().catch((error: unknown) => report('probe of the levels', error));
+  // What the levels can do is found out by use, in the background and after whatever a restart has to do first.
+  setTimeout(() => {
+    engine.lifecycle.levels.probe().catch((error: unknown) => report('probe of the levels', error));
+  }, FIRST_PROBE_MS).unref();
   logger.info({ version: VERSION, socket: socketPath(paths), data: paths.data }, 'ready');
 }
 

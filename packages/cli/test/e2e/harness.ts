@@ -7,6 +7,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  realpathSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -60,6 +61,11 @@ export class Engine {
 
   get socket(): string {
     return path.join(this.run, 'api.sock');
+  }
+
+  /** What the engine puts into the name of everything it makes on the host. */
+  get tag(): string {
+    return createHash('sha256').update(realpathSync(this.data)).digest('hex').slice(0, 6);
   }
 
   get pid(): number {

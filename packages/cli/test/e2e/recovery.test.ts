@@ -6,7 +6,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { Engine, loadBusybox } from './harness.ts';
 
-const KILLS = Number(process.env.BULKHEAD_TEST_KILLS ?? 200);
+const KILLS = Number(process.env.BULKHEAD_TEST_KILLS ?? 40);
 
 /** The steps the engine names; each is a place to die. */
 const STEPS = [
@@ -57,7 +57,7 @@ describe('killing the engine', () => {
     const writable = existsSync(path.join(engine.data, 'instances'))
       ? readdirSync(path.join(engine.data, 'instances'))
       : [];
-    const groups = globSync('/sys/fs/cgroup/{,*/}bulkhead-*/*/')
+    const groups = globSync(`/sys/fs/cgroup/{,*/}bulkhead-${engine.tag}/*/`)
       .map((group) => path.basename(group))
       .filter((name) => /^[0-9a-f]{32}$/.test(name));
     const monitors = spawnSync('pgrep', ['-af', `conmon.*${engine.run}/`], { encoding: 'utf8' })

@@ -31,7 +31,7 @@ import { QemuVmm } from '../../src/vmms/qemu/qemu.ts';
 
 const GUEST = path.resolve(import.meta.dirname, '../../../../guest');
 /** Kernels are large and the same for every engine: fetched once for all tests. */
-const KERNELS = '/var/cache/bulkhead/kernels';
+const KERNELS = process.env.BULKHEAD_TEST_KERNELS ?? '/var/cache/bulkhead/kernels';
 const COMMANDS = [
   'sh',
   'cat',
