@@ -70,7 +70,8 @@ fi
 command -v npm >/dev/null || die 'npm is missing: install Node 20 or later with npm.'
 if [ ! -x node_modules/.bin/node ] || [ package-lock.json -nt node_modules/.package-lock.json ]; then
   say 'installing the npm packages (with the pinned Node 24)'
-  npm ci --no-audit --no-fund --loglevel=error >&2
+  # Not `npm ci`: it insists on lock entries of packages for other platforms, which a registry need not have.
+  npm install --no-save --no-audit --no-fund --loglevel=error >&2
   touch node_modules/.package-lock.json
 fi
 
