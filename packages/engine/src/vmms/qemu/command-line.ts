@@ -67,10 +67,23 @@ export function baseArguments(accelerator: Accelerator, memoryBytes: number, cpu
   ];
 }
 
-export function commandLine(program: string, accelerator: Accelerator, machine: Machine): string[] {
+export interface CommandLineOptions {
+  /** The guest kernel speaks, too: into the instance's log, as stderr, and so within its limit. */
+  console?: boolean;
+}
+
+export function commandLine(
+  program: string,
+  accelerator: Accelerator,
+  machine: Machine,
+  options: CommandLineOptions = {},
+): string[] {
   const args = [program, ...baseArguments(accelerator, machine.memoryBytes, machine.cpus)];
   args.push('-sandbox', 'on,obsolete=deny,elevateprivileges=deny,spawn=deny');
-  args.push('-kernel', '/kernel', '-initrd', '/initrd', '-append', kernelParameters(accelerator));
+  args.push('-kernel', '/kernel', '-initrd', '/initrd', '-append');
+  args.push(options.console ? probeParameters(accelerator) : kernelParameters(accelerator));
+  if (options.console)
+    args.push('-chardev', 'file,id=console,path=/dev/fdset/4,append=on', '-serial', 'chardev:console');
   args.push('-device', 'virtio-serial-device,max_ports=4');
   // The task's output is the monitor's own: conmon logs it as that of any container.
   for (const [index, name] of (['stdout', 'stderr'] as const).entries()) {

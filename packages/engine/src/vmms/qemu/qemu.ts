@@ -20,6 +20,8 @@ export interface QemuDeps {
 }
 
 const PROGRAM = process.arch === 'arm64' ? '/usr/bin/qemu-system-aarch64' : '/usr/bin/qemu-system-x86_64';
+/** For a look at a guest that does not come up. */
+const CONSOLE_VARIABLE = 'BULKHEAD_GUEST_CONSOLE';
 /** A kernel that has not come to its init by then does not run here. */
 const PROBE_LIMIT_MS: Record<Accelerator, number> = { kvm: 5_000, tcg: 60_000 };
 /** The monitor's own memory beside the guest's: its heap, translated code, page tables. */
@@ -93,7 +95,7 @@ export class QemuVmm implements Vmm {
     for (const disk of machine.disks) if (!disk.readOnly) chownSync(disk.file, uid, uid);
     const config = jailConfig(machine, {
       root: jailRoot(this.#folder, PROGRAM, programVersion(PROGRAM)),
-      args: commandLine(PROGRAM, accelerator, machine),
+      args: commandLine(PROGRAM, accelerator, machine, { console: process.env[CONSOLE_VARIABLE] === '1' }),
       uid,
       idMap,
       cgroupsPath: this.#deps.cgroupPath(machine.id),
