@@ -18,4 +18,6 @@ export interface BundleFacts {
   /** Hard limits of this engine: nobody here can raise above them. */
   hardNofile: number;
   seccomp: boolean;
+  /** The image's own /tmp on the host, where the runtime would cover it otherwise. */
+  tmpSource?: string;
 }

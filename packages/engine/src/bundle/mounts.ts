@@ -102,6 +102,7 @@ export function mountsOf(plan: StartPlan, facts: BundleFacts): OciMount[] {
     { destination: '/dev/mqueue', type: 'mqueue', source: 'mqueue', options: ['nosuid', 'noexec', 'nodev'] },
     ...sys(facts),
     ...given,
+    ...(facts.tmpSource && !own.has('/tmp') ? [bind(facts.tmpSource, '/tmp', 'nosuid', 'nodev')] : []),
     bind(facts.busyboxPath, '/.bulkhead/busybox', 'ro', 'nosuid', 'nodev'),
     ...(plan.init && existsSync(facts.initPath)
       ? [bind(facts.initPath, '/.bulkhead/init', 'ro', 'nosuid', 'nodev')]

@@ -1,6 +1,6 @@
 /** What the levels that run an OCI bundle have in common: start, exec, files, limits and clean-up. A level adds its runtime. */
 
-import { chownSync, existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { chownSync, existsSync, lstatSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
@@ -47,6 +47,8 @@ export interface Runtime {
   seccomp: boolean;
   /** How much more than the task's own processes the pids limit has to hold. */
   pidsHeadroom: number;
+  /** The runtime puts a tmpfs over an empty /tmp unless something is mounted there. */
+  coversTmp: boolean;
 }
 
 interface Handle {
@@ -112,6 +114,7 @@ export abstract class RuntimeDriver implements Driver {
       busyboxPath: BUSYBOX_PATH,
       hardNofile: 1_048_576,
       seccomp: runtime.seccomp,
+      ...tmpOf(root, runtime, plan.readOnlyRoot),
     };
     writeFileSync(path.join(bundle, 'config.json'), JSON.stringify(bundleConfig(plan, facts)));
     await this.#networkSysctls(plan);
@@ -280,6 +283,7 @@ export abstract class RuntimeDriver implements Driver {
   /** A short run on the root of a stopped instance, without network and outside of its supervisor. */
   async #helper(plan: StartPlan, spec: ProcessSpec): Promise<Session> {
     const runtime = await this.runtime();
+    await this.#deleteState(plan.id, runtime);
     const root = await this.deps.rootfs.mount(plan.id, plan.layers);
     const bundle = path.join(this.bundleOf(plan.id), 'helper');
     mkdirSync(bundle, { recursive: true });
@@ -304,6 +308,7 @@ export abstract class RuntimeDriver implements Driver {
       busyboxPath: BUSYBOX_PATH,
       hardNofile: 1_048_576,
       seccomp: runtime.seccomp,
+      ...tmpOf(root, runtime, plan.readOnlyRoot),
     };
     writeFileSync(path.join(bundle, 'config.json'), JSON.stringify(bundleConfig(helperPlan, facts)));
     const done = (): void => {
@@ -323,14 +328,19 @@ export abstract class RuntimeDriver implements Driver {
   async release(id: string): Promise<void> {
     const { rootfs, supervisor, cgroup } = this.deps;
     const runtime = await this.runtime();
-    // crun keeps a folder of the id, runsc files that begin with it.
-    const state = this.#stateOf(runtime);
-    if (existsSync(state) && readdirSync(state).some((name) => name.startsWith(id)))
-      await runCommand(runtime.command, [...runtime.args, 'delete', '--force', id]);
+    await this.#deleteState(id, runtime);
     await supervisor.forget(id);
     await cgroup.remove(id);
     await rootfs.unmount(id);
     rmSync(this.bundleOf(id), { recursive: true, force: true });
+  }
+
+  /** What the runtime remembers of an ended run would refuse the next. */
+  async #deleteState(id: string, runtime: Runtime): Promise<void> {
+    // crun keeps a folder of the id, runsc files that begin with it.
+    const state = this.#stateOf(runtime);
+    if (existsSync(state) && readdirSync(state).some((name) => name.startsWith(id)))
+      await runCommand(runtime.command, [...runtime.args, 'delete', '--force', id]);
   }
 
   /** The runtime's own state directory, named after `--root`. */
@@ -352,6 +362,14 @@ export abstract class RuntimeDriver implements Driver {
       : [];
     return [...new Set([...found, ...this.deps.cgroup.list(), ...(await this.deps.rootfs.leftovers())])];
   }
+}
+
+/** Not where it is a link, which could lead anywhere; a read-only root keeps the runtime's own tmpfs. */
+function tmpOf(root: string, runtime: Runtime, readOnlyRoot: boolean): { tmpSource?: string } {
+  const tmp = path.join(root, 'tmp');
+  return runtime.coversTmp && !readOnlyRoot && lstatSync(tmp, { throwIfNoEntry: false })?.isDirectory()
+    ? { tmpSource: tmp }
+    : {};
 }
 
 /** The codes runtimes end with when they could not exec at all. */

@@ -45,6 +45,7 @@ export class GvisorDriver extends RuntimeDriver {
       ownCgroups: true,
       seccomp: false,
       pidsHeadroom: SENTRY_THREADS,
+      coversTmp: true,
     };
   }
 

@@ -29,6 +29,7 @@ export class OciDriver extends RuntimeDriver {
       ownCgroups: false,
       seccomp: true,
       pidsHeadroom: 0,
+      coversTmp: false,
     };
   }
 
