@@ -22,6 +22,12 @@ static int by_serial(const char *serial, char *path, size_t size) {
     char line[64] = "", file_path[512];
     snprintf(file_path, sizeof file_path, "/sys/block/%s/serial", disk->d_name);
     FILE *file = fopen(file_path, "re");
+    if (!file) {
+      /* A SCSI disk has it in page 0x80 of its vital product data, after four bytes of header (SPC-4, 7.8.17). */
+      snprintf(file_path, sizeof file_path, "/sys/block/%s/device/vpd_pg80", disk->d_name);
+      file = fopen(file_path, "re");
+      if (file && fseek(file, 4, SEEK_SET)) rewind(file);
+    }
     if (!file) continue;
     if (fgets(line, sizeof line, file)) line[strcspn(line, "\n")] = 0;
     fclose(file);
