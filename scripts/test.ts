@@ -52,7 +52,8 @@ function residue(): Set<string> {
     ...lines('findmnt', '-rno', 'TARGET')
       .filter((target) => /bulkhead|\bbh[-_]/.test(target))
       .map((target) => `mount ${target}`),
-    ...globSync('/sys/fs/cgroup/{,*/}bulkhead-*').map((group) => `cgroup ${group}`),
+    // An engine's own empty group stays until it is purged; what counts is a group of an instance.
+    ...globSync('/sys/fs/cgroup/{,*/}bulkhead-*/*/').map((group) => `cgroup ${group}`),
     ...lines('ps', '-eo', 'comm=,args=')
       .filter((line) => /^(conmon|crun|runsc|runsc-\S+|qemu-system\S*|dnsmasq|docker-registry|socat)\s/.test(line))
       .map((line) => `process ${line.slice(0, 200)}`),

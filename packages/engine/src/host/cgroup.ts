@@ -205,9 +205,12 @@ export class Cgroups {
     }
   }
 
-  /** Removes the engine's own parent group, when no instance is left in it. */
+  /** Removes the engine's own parent group, when no instance is left in it; from every hierarchy, as runtimes use them all. */
   removeParent(): void {
-    for (const mount of new Set(Object.values(this.setup.mounts))) removeTree(path.join(mount, this.#parent), false);
+    for (const line of readFileSync('/proc/self/mounts', 'utf8').split('\n')) {
+      const [, target = '', type] = line.split(' ');
+      if (type === 'cgroup' || type === 'cgroup2') removeTree(path.join(target, this.#parent), false);
+    }
   }
 
   list(): string[] {
