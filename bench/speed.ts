@@ -1,6 +1,7 @@
 /** The speed the product promises, against the raw tools and the peers in the same run. Prints ratios; times are only their material. */
 import { spawn, spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
@@ -62,6 +63,8 @@ function pidsMatching(pattern: RegExp): number[] {
 
 if (!existsSync(archive)) throw new Error('run `npm start` once first: it makes the Debian root the benchmark uses');
 const folder = mkdtempSync('/var/tmp/bulkhead-bench-');
+// A container's root is an ordinary user outside, who has to get through.
+chmodSync(folder, 0o711);
 const data = path.join(folder, 'data');
 const run = path.join(folder, 'run');
 mkdirSync(data);
