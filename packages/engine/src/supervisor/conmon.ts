@@ -113,7 +113,8 @@ export class ConmonSupervisor implements Supervisor {
       BULKHEAD_EXTRA_OUTPUT: run.extraOutput ? '1' : '',
       BULKHEAD_JOIN: run.joinCgroups.join('\n'),
     };
-    const child = spawn('conmon', args, { stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env });
+    // It also notes a lack of memory in the folder it starts in.
+    const child = spawn('conmon', args, { cwd: persist, stdio: ['ignore', 'ignore', 'pipe', 'pipe'], env });
     return { pid: await this.#answer(run.id, child) };
   }
 
