@@ -1,8 +1,9 @@
 /** Makes the OCI runtime configuration of an instance (runtime-spec 1.0, config.md). It mounts and starts nothing. */
 import type { ProcessSpec, StartPlan } from '../ports/driver.ts';
+import { COMPILED_FILTER } from './compiled-filters.ts';
 import type { BundleFacts } from './facts.ts';
 import { MASKED_PATHS, mountsOf, READ_ONLY_PATHS } from './mounts.ts';
-import { seccompProfile } from './seccomp.ts';
+import type { Rlimit } from './resource-limits.ts';
 import type { Identity } from './user.ts';
 
 const CPU_PERIOD_US = 100_000;
@@ -11,7 +12,7 @@ export function processConfig(
   process: ProcessSpec,
   identity: Identity,
   capabilities: string[],
-  rlimits: unknown[],
+  rlimits: Rlimit[],
 ): Record<string, unknown> {
   const has = (name: string): boolean => process.env.some((entry) => entry.startsWith(`${name}=`));
   return {
@@ -36,17 +37,7 @@ export function processConfig(
   };
 }
 
-export function rlimitsOf(plan: StartPlan, hardNofile: number): { type: string; soft: number; hard: number }[] {
-  const asked = plan.ulimits.map(({ name, soft, hard }) => ({ type: `RLIMIT_${name.toUpperCase()}`, soft, hard }));
-  // Nobody can raise a hard limit without CAP_SYS_RESOURCE; a start must not fail for that.
-  return asked.map((limit) =>
-    limit.type === 'RLIMIT_NOFILE'
-      ? { ...limit, soft: Math.min(limit.soft, hardNofile), hard: Math.min(limit.hard, hardNofile) }
-      : limit,
-  );
-}
-
-export function resourcesOf(plan: StartPlan): Record<string, unknown> {
+function resourcesOf(plan: StartPlan, limitsSwap: boolean): Record<string, unknown> {
   const { memoryBytes, cpus, pids, cpuShares, cpusetCpus } = plan.limits;
   const cpu = {
     ...(cpus ? { quota: Math.round(cpus * CPU_PERIOD_US), period: CPU_PERIOD_US } : {}),
@@ -55,7 +46,7 @@ export function resourcesOf(plan: StartPlan): Record<string, unknown> {
   };
   return {
     devices: [{ allow: false, access: 'rwm' }],
-    ...(memoryBytes ? { memory: { limit: memoryBytes, swap: memoryBytes } } : {}),
+    ...(memoryBytes ? { memory: { limit: memoryBytes, ...(limitsSwap ? { swap: memoryBytes } : {}) } } : {}),
     ...(Object.keys(cpu).length > 0 ? { cpu } : {}),
     ...(pids && pids > 0 ? { pids: { limit: pids } } : {}),
   };
@@ -79,17 +70,20 @@ export function bundleConfig(plan: StartPlan, facts: BundleFacts): Record<string
   const sysctl = Object.fromEntries(Object.entries(plan.sysctls).filter(([name]) => !name.startsWith('net.')));
   return {
     ociVersion: '1.0.0',
-    process: processConfig(process, facts.identity, plan.capabilities, rlimitsOf(plan, facts.hardNofile)),
+    process: processConfig(process, facts.identity, plan.capabilities, facts.rlimits),
     root: { path: facts.root, readonly: plan.readOnlyRoot },
     hostname: plan.hostname,
+    ...(plan.domainname ? { domainname: plan.domainname } : {}),
     mounts: mountsOf(plan, facts),
+    // The rules stay beside it: a runtime that does not know the annotation still has to keep them.
+    ...(facts.seccomp?.compiled ? { annotations: { [COMPILED_FILTER]: facts.seccomp.compiled } } : {}),
     linux: {
       ...(mapping ? { uidMappings: mapping, gidMappings: mapping } : {}),
       ...(facts.cgroupsPath ? { cgroupsPath: facts.cgroupsPath } : {}),
       namespaces,
-      resources: resourcesOf(plan),
+      resources: resourcesOf(plan, facts.limitsSwap),
       ...(Object.keys(sysctl).length > 0 ? { sysctl } : {}),
-      ...(facts.seccomp ? { seccomp: seccompProfile() } : {}),
+      ...(facts.seccomp ? { seccomp: facts.seccomp.rules } : {}),
       maskedPaths: MASKED_PATHS,
       readonlyPaths: READ_ONLY_PATHS,
     },

@@ -1,5 +1,6 @@
 /** What a bundle needs to know beyond the plan: where things are on this host. */
 import type { IdMap } from '../ports/rootfs.ts';
+import type { Rlimit } from './resource-limits.ts';
 import type { Identity } from './user.ts';
 
 export interface BundleFacts {
@@ -15,9 +16,11 @@ export interface BundleFacts {
   /** Host path of the init of `--init`. */
   initPath: string;
   busyboxPath: string;
-  /** Hard limits of this engine: nobody here can raise above them. */
-  hardNofile: number;
-  seccomp: boolean;
+  rlimits: Rlimit[];
+  /** This kernel counts swap. */
+  limitsSwap: boolean;
+  /** Absent: the runtime has a filter of its own. `compiled` is the same as base64 of BPF, where it is known. */
+  seccomp?: { rules: unknown; compiled?: string };
   /** The image's own /tmp on the host, where the runtime would cover it otherwise. */
   tmpSource?: string;
 }

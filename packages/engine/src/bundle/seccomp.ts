@@ -46,10 +46,37 @@ const EPERM = 1;
 const ENOSYS = 38;
 /** CLONE_NEW* of namespaces.h: NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET. */
 const NAMESPACE_FLAGS = 0x7e020000;
+/** New namespaces are for who may make them. glibc falls back from clone3 to clone, whose flags can be seen by a filter. */
+const NO_NAMESPACES = [
+  {
+    names: ['clone'],
+    action: 'SCMP_ACT_ALLOW',
+    args: [{ index: 0, value: NAMESPACE_FLAGS, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
+  },
+  { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
+];
 const AF_VSOCK = 40;
 const AF_ALG = 38;
 /** personality(2): PER_LINUX, UNAME26 and the query. */
 const PERSONALITIES = [0x0, 0x8, 0x20000, 0x20008, 0xffffffff];
+
+/** What a capability is for is of no use without these calls. Docker's profile has the same pairs. */
+const BY_CAPABILITY: Record<string, string> = {
+  CAP_BPF: 'bpf',
+  CAP_DAC_READ_SEARCH: 'open_by_handle_at',
+  CAP_PERFMON: 'perf_event_open',
+  CAP_SYS_ADMIN: `bpf clone clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr
+    move_mount open_tree perf_event_open pivot_root quotactl quotactl_fd setdomainname sethostname setns syslog umount
+    umount2 unshare`,
+  CAP_SYS_BOOT: 'reboot',
+  CAP_SYS_MODULE: 'delete_module finit_module init_module',
+  CAP_SYS_PACCT: 'acct',
+  CAP_SYS_PTRACE: 'kcmp pidfd_getfd process_madvise process_vm_readv process_vm_writev ptrace',
+  CAP_SYS_RAWIO: 'ioperm iopl',
+  CAP_SYS_TIME: 'clock_settime clock_settime64 settimeofday stime',
+  CAP_SYS_TTY_CONFIG: 'vhangup',
+  CAP_SYSLOG: 'syslog',
+};
 
 const ARCHITECTURES: Record<string, string[]> = {
   x64: ['SCMP_ARCH_X86_64', 'SCMP_ARCH_X86', 'SCMP_ARCH_X32'],
@@ -57,17 +84,16 @@ const ARCHITECTURES: Record<string, string[]> = {
 };
 
 /** `linux.seccomp` of the OCI runtime specification. What is not listed answers EPERM, as if a privilege were missing. */
-export function seccompProfile(architecture: string = process.arch): unknown {
+export function seccompProfile(capabilities: string[], architecture: string = process.arch): unknown {
   const allow = (names: string[], args?: unknown[]) => ({ names, action: 'SCMP_ACT_ALLOW', ...(args ? { args } : {}) });
+  const beyond = new Set(capabilities.flatMap((name) => BY_CAPABILITY[name]?.split(/\s+/) ?? []));
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: EPERM,
     architectures: ARCHITECTURES[architecture] ?? [],
     syscalls: [
-      allow(ALLOWED),
-      allow(['clone'], [{ index: 0, value: NAMESPACE_FLAGS, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }]),
-      // glibc falls back to clone, whose flags can be seen by a filter.
-      { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
+      allow([...ALLOWED, ...beyond]),
+      ...(beyond.has('clone') ? [] : NO_NAMESPACES),
       // All address families but AF_ALG (38) and AF_VSOCK (40).
       allow(['socket'], [{ index: 0, value: AF_ALG, op: 'SCMP_CMP_LT' }]),
       allow(['socket'], [{ index: 0, value: AF_ALG + 1, op: 'SCMP_CMP_EQ' }]),

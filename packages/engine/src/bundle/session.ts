@@ -8,8 +8,8 @@ export interface ExecCommand {
   args: string[];
   tty: boolean;
   stdin: boolean;
-  /** Runs when the process has ended: removes its specification file. */
-  done: () => void;
+  /** Runs when the process has ended: clears up after it. */
+  done: () => void | Promise<void>;
 }
 
 const SIGNAL_BASE = 128;

@@ -25,17 +25,20 @@ export async function resolveUser(
   user: string,
   groupAdd: string[],
 ): Promise<Identity> {
+  // What the user namespace does not map does not exist in it.
+  const highest = Math.min(MAX_ID, (rootfs.idMap()?.count ?? Infinity) - 1);
   const read = async (file: string): Promise<string[][]> =>
     rows((await rootfs.readFile(root, file, MAX_FILE_BYTES))?.toString('utf8') ?? '');
   const wanted = user === '' ? 'root' : user;
-  const [userPart = '', groupPart] = wanted.split(':', 2);
+  const [given = '', groupPart] = wanted.split(':', 2);
+  const userPart = given === '' ? 'root' : given;
   const passwd = await read('/etc/passwd');
   const groups = await read('/etc/group');
 
   const number = (text: string, what: string): number | undefined => {
     if (!/^\d+$/.test(text)) return undefined;
-    if (Number(text) > MAX_ID)
-      throw new BulkheadError('invalid_user', `the ${what} id ${text} is out of range: ids end at ${MAX_ID}`);
+    if (Number(text) > highest)
+      throw new BulkheadError('invalid_user', `the ${what} id ${text} is out of range: ids end at ${highest}`);
     return Number(text);
   };
   const groupId = (name: string): number => {
@@ -59,7 +62,7 @@ export async function resolveUser(
       ? groups.filter((row) => (row[3] ?? '').split(',').includes(entry[0] ?? '')).map((row) => Number(row[2]))
       : [];
   const additionalGids = [...new Set([...memberOf, ...groupAdd.map(groupId)])].filter(
-    (id) => Number.isInteger(id) && id >= 0 && id <= MAX_ID,
+    (id) => Number.isInteger(id) && id >= 0 && id <= highest,
   );
-  return { uid, gid, additionalGids, home: entry?.[5] || (uid === 0 ? '/root' : '/') };
+  return { uid, gid, additionalGids, home: entry?.[5] || '/' };
 }

@@ -24,10 +24,10 @@ export class GvisorDriver extends RuntimeDriver {
   readonly level = 'gvisor' as const;
   #mode: Promise<Mode | { reason: string }> | undefined;
 
-  #flags(mode: { platform: string; network: string }, root = path.join(this.deps.paths.run, 'runsc')): string[] {
+  #flags(mode: { platform: string; network: string }, state: string): string[] {
     return [
       '--root',
-      root,
+      state,
       `--platform=${mode.platform}`,
       `--network=${mode.network}`,
       '--ignore-cgroups',
@@ -39,13 +39,16 @@ export class GvisorDriver extends RuntimeDriver {
   protected async runtime(): Promise<Runtime> {
     const mode = await this.#probe();
     const known = 'platform' in mode ? mode : { platform: 'systrap', network: 'host' };
+    const state = path.join(this.deps.paths.run, 'runsc');
     return {
       command: this.#command() ?? '/usr/bin/runsc',
-      args: this.#flags(known),
+      state,
+      args: this.#flags(known, state),
       ownCgroups: true,
       seccomp: false,
       pidsHeadroom: SENTRY_THREADS,
       coversTmp: true,
+      hidesKill: true,
     };
   }
 
@@ -118,7 +121,7 @@ export class GvisorDriver extends RuntimeDriver {
     };
   }
 
-  async inspect(): Promise<Record<string, string>> {
+  protected async facts(): Promise<Record<string, string>> {
     const mode = await this.#probe();
     return 'reason' in mode
       ? {}

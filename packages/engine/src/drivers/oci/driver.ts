@@ -23,13 +23,17 @@ export class OciDriver extends RuntimeDriver {
     const found = await this.#probe();
     const name = 'name' in found ? found.name : 'crun';
     const command = 'command' in found ? found.command : '/usr/bin/crun';
+    const state = path.join(this.deps.paths.run, name);
     return {
       command,
-      args: ['--root', path.join(this.deps.paths.run, name)],
+      state,
+      args: ['--root', state],
       ownCgroups: false,
       seccomp: true,
+      ...(name === 'crun' ? { compiledFilter: 'seccomp.bpf' } : {}),
       pidsHeadroom: 0,
       coversTmp: false,
+      hidesKill: false,
     };
   }
 
@@ -122,7 +126,7 @@ export class OciDriver extends RuntimeDriver {
     };
   }
 
-  async inspect(): Promise<Record<string, string>> {
+  protected async facts(): Promise<Record<string, string>> {
     const found = await this.#probe();
     const map = this.deps.rootfs.idMap();
     return {

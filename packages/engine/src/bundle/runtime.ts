@@ -1,0 +1,47 @@
+/** What the levels that run an OCI bundle are made of, and what a runtime needs to be called with. */
+import type { Lease } from '../domain/instance.ts';
+import type { Cgroups } from '../host/cgroup.ts';
+import type { HostPaths } from '../ports/host.ts';
+import type { RootfsStore } from '../ports/rootfs.ts';
+import type { Supervisor } from '../ports/supervisor.ts';
+
+export interface RuntimeDeps {
+  paths: HostPaths;
+  rootfs: RootfsStore;
+  supervisor: Supervisor;
+  cgroup: Cgroups;
+  counters: (lease: Lease) => Promise<{ receivedBytes: number; sentBytes: number }>;
+}
+
+export interface Runtime {
+  command: string;
+  /** Its directory of what runs; also among `args`. */
+  state: string;
+  /** Global arguments, before the verb. */
+  args: string[];
+  /** The runtime leaves cgroups alone: the engine makes them and puts it in. */
+  ownCgroups: boolean;
+  /** The bundle has to say which system calls are allowed. */
+  seccomp: boolean;
+  /** Name below the state directory of an instance, of the filter the runtime has compiled from those rules. */
+  compiledFilter?: string;
+  /** How much more than the task's own processes the pids limit has to hold. */
+  pidsHeadroom: number;
+  /** The runtime puts a tmpfs over an empty /tmp unless something is mounted there. */
+  coversTmp: boolean;
+  /** Ends with a code of its own when the kernel has killed it for want of memory. */
+  hidesKill: boolean;
+}
+
+/** What a driver has to remember of a run; stored by the engine as JSON. */
+export interface Handle {
+  version: 1;
+  pid: number;
+  tty: boolean;
+  lease?: Lease;
+  capabilities: string[];
+  /** As set for the main process; `exec` gets the same. */
+  rlimits?: { type: string; soft: number; hard: number }[];
+  /** Limits that were asked for higher than this host can give. */
+  lowered?: string[];
+}
