@@ -87,8 +87,9 @@ async function main(): Promise<void> {
   const network = new LinuxNetwork({ paths, clock, warn: (message) => logger.warn(message) });
   const cgroup = new Cgroups(paths.tag);
   const parts = { paths, rootfs, supervisor, cgroup, counters: (lease: Lease) => network.counters(lease) };
+  const containers = new OciDriver(parts);
   const drivers = new Map<Level, Driver>([
-    ['container', new OciDriver(parts)],
+    ['container', containers],
     ['gvisor', new GvisorDriver(parts)],
     ['microvm', microvm(parts)],
   ]);
@@ -96,6 +97,7 @@ async function main(): Promise<void> {
   const end = (code: number) => {
     if (purged) {
       rootfs.unmountAll();
+      containers.purge();
       cgroup.removeParent();
     }
     lock.release();

@@ -243,7 +243,12 @@ export abstract class RuntimeDriver implements Driver {
 
   /** What the runtime remembers of an ended run would refuse the next. */
   async #deleteState(id: string, runtime: Runtime): Promise<void> {
-    // crun keeps a folder of the id, runsc files that begin with it.
+    if (runtime.forgettable) {
+      // Its process is gone, or goes with the cgroup.
+      rmSync(path.join(runtime.state, id), { recursive: true, force: true });
+      return;
+    }
+    // runsc keeps files that begin with the id.
     if (existsSync(runtime.state) && readdirSync(runtime.state).some((name) => name.startsWith(id)))
       await runCommand(runtime.command, [...runtime.args, 'delete', '--force', id]);
   }

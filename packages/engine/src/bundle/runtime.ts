@@ -29,6 +29,8 @@ export interface Runtime {
   pidsHeadroom: number;
   /** The runtime puts a tmpfs over an empty /tmp unless something is mounted there. */
   coversTmp: boolean;
+  /** All it keeps of an ended run is a folder in its state directory; others have to be asked to delete. */
+  forgettable: boolean;
   /** Ends with a code of its own when the kernel has killed it for want of memory. */
   hidesKill: boolean;
 }

@@ -54,7 +54,7 @@ export class LinuxNetwork implements NetworkProvider {
   #remover: Promise<void> | undefined;
   #unpublishing: Promise<unknown> = Promise.resolve();
 
-  constructor({ paths, clock, poolSize = 4, warn = () => {} }: LinuxNetworkOptions) {
+  constructor({ paths, clock, poolSize = 6, warn = () => {} }: LinuxNetworkOptions) {
     this.#tag = paths.tag;
     this.#clock = clock ?? { now: Date.now, newId: () => randomBytes(16).toString('hex') };
     this.#warn = warn;

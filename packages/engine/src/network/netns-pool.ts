@@ -1,8 +1,8 @@
 /** Keeps a few netns of one network ready, so that a start never waits for one to be made. A used one never comes back. */
 import type { Slot } from './netns.ts';
 
-/** A refill right after an acquire would compete with the very start it serves. */
-const REFILL_DELAY_MS = 25;
+/** A refill right after an acquire would compete with the very start it serves; with the last one gone there is no choice. */
+const REFILL_DELAY_MS = 150;
 const LARGEST_BATCH = 16;
 
 export class NetnsPool {
@@ -29,7 +29,9 @@ export class NetnsPool {
   take(): Slot | undefined {
     this.#taken += 1;
     const slot = this.#ready.shift();
-    this.#timer ??= setTimeout(() => this.fill(), REFILL_DELAY_MS).unref();
+    clearTimeout(this.#timer);
+    if (this.#ready.length === 0) this.fill();
+    else this.#timer = setTimeout(() => this.fill(), REFILL_DELAY_MS).unref();
     return slot;
   }
 

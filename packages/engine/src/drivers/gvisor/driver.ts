@@ -48,6 +48,7 @@ export class GvisorDriver extends RuntimeDriver {
       seccomp: false,
       pidsHeadroom: SENTRY_THREADS,
       coversTmp: true,
+      forgettable: false,
       hidesKill: true,
     };
   }

@@ -5,6 +5,7 @@ import path from 'node:path';
 import { runCommand } from '../../bundle/command.ts';
 import { type Runtime, RuntimeDriver } from '../../bundle/runtime-driver.ts';
 import type { Fingerprint } from '../../ports/driver.ts';
+import { sealRuntime, unsealRuntime } from './sealed-runtime.ts';
 
 const CANDIDATES = ['crun', 'runc'];
 const HOLDS = 'namespaces, user namespace, seccomp, few capabilities, cgroup';
@@ -33,8 +34,18 @@ export class OciDriver extends RuntimeDriver {
       ...(name === 'crun' ? { compiledFilter: 'seccomp.bpf' } : {}),
       pidsHeadroom: 0,
       coversTmp: false,
+      forgettable: true,
       hidesKill: false,
     };
+  }
+
+  #sealedFolder(): string {
+    return path.join(this.deps.paths.run, 'bin');
+  }
+
+  /** Nothing of this engine runs any more. */
+  purge(): void {
+    for (const name of CANDIDATES) unsealRuntime(path.join(this.#sealedFolder(), name));
   }
 
   #probe(): Promise<Found | { reason: string }> {
@@ -55,7 +66,11 @@ export class OciDriver extends RuntimeDriver {
       }
       const done = await this.#tryOut(command, name);
       if (done === undefined)
-        return { name, command, version: (await runCommand(command, ['--version'])).stdout.split('\n')[0] ?? name };
+        return {
+          name,
+          command: sealRuntime(command, this.#sealedFolder()),
+          version: (await runCommand(command, ['--version'])).stdout.split('\n')[0] ?? name,
+        };
       reasons.push(`${name}: ${done}`);
     }
     return { reason: reasons.join('; ') };
