@@ -59,6 +59,7 @@ export class Engine {
     }
     await this.#server.close();
     this.lifecycle.stop();
+    for (const driver of deps.drivers.values()) await driver.close?.();
     if (purge) await deps.network.destroyAll();
     deps.state.close();
   }

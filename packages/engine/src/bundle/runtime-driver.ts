@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
 import type { Level } from '../domain/level.ts';
-import type { Limits } from '../domain/task.ts';
+import type { Limits, TaskSpec } from '../domain/task.ts';
 import type {
   Attachment,
   Driver,
@@ -21,15 +21,14 @@ import { runCommand } from './command.ts';
 import { processConfig } from './config.ts';
 import { withShellCodes } from './exec-failure.ts';
 import { checkedDirectory, ensureWorkingDirectory, InstanceBundles } from './instance-bundle.ts';
-import type { Handle, Runtime, RuntimeDeps } from './runtime.ts';
+import { type Handle, insideCgroups, joinedCgroups, LOG_BACKSTOP, type Runtime, type RuntimeDeps } from './runtime.ts';
 import { pipeSession, terminalSession } from './session.ts';
+import { StandbyInstances } from './standby-instances.ts';
 import { FILE_CAPABILITIES, StoppedFiles, tarProcess } from './stopped-files.ts';
 import { resolveUser } from './user.ts';
 
 export type { Runtime, RuntimeDeps } from './runtime.ts';
 
-/** conmon's own limit is a backstop for the time when no engine rotates. */
-const LOG_BACKSTOP = 4;
 const KILLED = 137;
 const INSTANCE_ID = /^[0-9a-f]{32}/;
 
@@ -38,12 +37,14 @@ export abstract class RuntimeDriver implements Driver {
   protected readonly deps: RuntimeDeps;
   readonly #bundles: InstanceBundles;
   readonly #stopped: StoppedFiles;
+  readonly #standby: StandbyInstances;
   #execs = 0;
 
   constructor(deps: RuntimeDeps) {
     this.deps = deps;
     this.#bundles = new InstanceBundles(deps);
     this.#stopped = new StoppedFiles(deps, this.#bundles);
+    this.#standby = new StandbyInstances(deps, (id) => this.destroy(id));
   }
 
   abstract fingerprint(): Promise<Fingerprint>;
@@ -58,6 +59,14 @@ export abstract class RuntimeDriver implements Driver {
 
   bundleOf(id: string): string {
     return this.#bundles.folderOf(id);
+  }
+
+  standbyId(task: TaskSpec): string | undefined {
+    return this.#standby.take(task);
+  }
+
+  close(): Promise<void> {
+    return this.deps.supervisor.standby.close();
   }
 
   async start(plan: StartPlan): Promise<string> {
@@ -84,13 +93,15 @@ export abstract class RuntimeDriver implements Driver {
       bundle: folder,
       runtime: runtime.command,
       runtimeArgs: runtime.args,
-      joinCgroups: runtime.ownCgroups ? cgroup.create(plan.id, withHeadroom(plan.limits, runtime)) : [],
+      joinCgroups: joinedCgroups(cgroup, runtime, plan.id, whileStarting(plan.limits, runtime)),
       tty: plan.process.tty,
       stdin: plan.process.stdin,
       logPath: plan.logPath,
       logMaxBytes: plan.logMaxBytes * LOG_BACKSTOP,
     });
+    if (runtime.ownCgroups) cgroup.limit(plan.id, withHeadroom(plan.limits, runtime));
     this.#bundles.started(plan, runtime);
+    this.#standby.refill(runtime, plan);
     const handle: Handle = {
       version: 1,
       pid,
@@ -134,6 +145,7 @@ export abstract class RuntimeDriver implements Driver {
   }
 
   async exec(id: string, handle: string, spec: ProcessSpec): Promise<Session> {
+    const { cgroup } = this.deps;
     const { capabilities, rlimits = [] } = JSON.parse(handle) as Handle;
     const checked = { ...spec, cwd: checkedDirectory(spec.cwd) };
     const root = path.join(this.bundleOf(id), 'rootfs');
@@ -142,18 +154,22 @@ export abstract class RuntimeDriver implements Driver {
     const name = path.join(this.bundleOf(id), `exec-${process.pid}-${this.#execs++}`);
     const files = { process: `${name}.json`, pid: `${name}.pid` };
     writeFileSync(files.process, JSON.stringify(processConfig(checked, identity, capabilities, rlimits)));
+    const words = [
+      ...runtime.args,
+      'exec',
+      '--process',
+      files.process,
+      '--pid-file',
+      files.pid,
+      ...(spec.tty ? this.terminalFlags() : []),
+      id,
+    ];
+    // A runtime that knows nothing of cgroups leaves what it executes in the engine's.
+    const directories = runtime.ownDevices ? cgroup.directories(id) : [];
+    const [program, args] = insideCgroups(directories, runtime.command, words);
     const command = {
-      command: runtime.command,
-      args: [
-        ...runtime.args,
-        'exec',
-        '--process',
-        files.process,
-        '--pid-file',
-        files.pid,
-        ...(spec.tty ? this.terminalFlags() : []),
-        id,
-      ],
+      command: program,
+      args,
       tty: spec.tty,
       stdin: spec.stdin,
       done: () => {
@@ -266,6 +282,11 @@ export abstract class RuntimeDriver implements Driver {
     const named = folders.flatMap((folder) => readdirSync(folder)).flatMap((name) => INSTANCE_ID.exec(name)?.[0] ?? []);
     return [...new Set([...named, ...this.deps.cgroup.list(), ...(await this.deps.rootfs.leftovers())])];
   }
+}
+
+/** What would hold up the runtime itself comes into force once it has started the task. */
+function whileStarting({ cpus: _cpus, ...limits }: Limits, { startHeadroom }: Runtime): Limits {
+  return limits.pids && limits.pids > 0 ? { ...limits, pids: limits.pids + startHeadroom } : limits;
 }
 
 function withHeadroom(limits: Limits, { pidsHeadroom }: Runtime): Limits {

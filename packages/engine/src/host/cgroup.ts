@@ -8,6 +8,9 @@ import type { CgroupSetup } from '../ports/host.ts';
 import { type CgroupUsage, readOomKills, readUsage } from './cgroup-usage.ts';
 
 const CPU_PERIOD_US = 100_000;
+/** Those of the runtime specification: null, zero, full, random, urandom, tty, ptmx and terminals; nodes of others may exist. */
+const DEVICES =
+  'c *:* m;b *:* m;c 1:3 rwm;c 1:5 rwm;c 1:7 rwm;c 1:8 rwm;c 1:9 rwm;c 5:0 rwm;c 5:2 rwm;c 136:* rwm'.split(';');
 
 /** Which hierarchy this host uses, from /proc/self/mounts. A v2 mount counts only where it has controllers. */
 export function detectCgroups(mountsFile = '/proc/self/mounts'): CgroupSetup {
@@ -89,15 +92,23 @@ export class Cgroups {
     );
   }
 
-  /** For a runtime that leaves cgroups alone: makes them, sets limits, gives the directories a process has to join. */
+  /** For a runtime that leaves cgroups alone: makes them, sets limits, gives the directories a process has to join. Idempotent. */
   create(id: string, limits: Limits): string[] {
-    const directories = [...new Set(this.#directories(id).values())];
+    const directories = this.directories(id);
     for (const directory of directories) {
       mkdirSync(directory, { recursive: true });
       if (this.setup.version === 1 && existsSync(path.join(directory, 'cpuset.cpus'))) this.#inheritCpuset(directory);
     }
     this.limit(id, limits);
     return directories;
+  }
+
+  /** v1 only, where rules are lines and no program: nothing but the devices every container has. */
+  restrictDevices(id: string): void {
+    const directory = this.#directories(id).get('devices');
+    if (directory === undefined) return;
+    writeFileSync(path.join(directory, 'devices.deny'), 'a');
+    for (const rule of DEVICES) writeFileSync(path.join(directory, 'devices.allow'), rule);
   }
 
   /** v1: an empty cpuset takes no process. */
@@ -168,6 +179,11 @@ export class Cgroups {
     if (cpuShares) set('cpu', 'cpu.shares', cpuShares);
     if (pids !== undefined) set('pids', 'pids.max', pids > 0 ? pids : 'max');
     if (cpusetCpus) set('cpuset', 'cpuset.cpus', cpusetCpus);
+  }
+
+  /** All that belong to it, whether they exist or not. */
+  directories(id: string): string[] {
+    return [...new Set(this.#directories(id).values())];
   }
 
   usage(id: string): CgroupUsage {

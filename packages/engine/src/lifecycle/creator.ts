@@ -64,7 +64,9 @@ export class Creator {
     checkGrants(task, binds, ownTrees, policy);
     fault('create.resolved');
 
-    const id = clock.newId();
+    const driver = request.start ? this.#deps.drivers.get(decision.level) : undefined;
+    const standby = driver?.standbyId?.(task);
+    const id = standby ?? clock.newId();
     const now = clock.now();
     const record: InstanceRecord = {
       id,
@@ -79,7 +81,7 @@ export class Creator {
       stopRequested: false,
       createdAt: now,
     };
-    state.transaction(() => {
+    const store = () => {
       for (const name of new Set(volumes.map((mount) => mount.source))) {
         if (known.has(name)) continue;
         const path = this.#deps.storage.volumePath(name);
@@ -88,7 +90,13 @@ export class Creator {
       }
       state.putInstance(record);
       this.#ledger.tell(record, 'create');
-    });
+    };
+    try {
+      state.transaction(store);
+    } catch (error) {
+      if (standby !== undefined) await driver?.destroy(standby).catch((cause) => this.#deps.report('standby', cause));
+      throw error;
+    }
     fault('create.stored');
     return record;
   }

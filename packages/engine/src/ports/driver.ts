@@ -2,7 +2,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Lease } from '../domain/instance.ts';
 import type { Level } from '../domain/level.ts';
-import type { Limits, MountSpec, Ulimit } from '../domain/task.ts';
+import type { Limits, MountSpec, TaskSpec, Ulimit } from '../domain/task.ts';
 
 export interface Fingerprint {
   level: Level;
@@ -100,6 +100,10 @@ export type RecoveredState = 'running' | 'exited' | 'lost';
 
 export interface Driver {
   readonly level: Level;
+  /** An id with which `task` starts faster than with a fresh one; whoever takes it starts it or calls `destroy`. */
+  standbyId?(task: TaskSpec): string | undefined;
+  /** The engine ends: what was made ready for tasks to come goes. */
+  close?(): Promise<void>;
   /** Probes by use, with a time limit; the caller caches. */
   fingerprint(): Promise<Fingerprint>;
   /** Starts and returns a versioned serialisable handle once the task's process exists. Cleans up after itself on error. */

@@ -19,7 +19,25 @@ export interface SupervisedRun {
   extraOutput?: boolean;
 }
 
+export interface StandbyMaker {
+  /** Makes what a run needs before its bundle is known. */
+  prepare: () => SupervisedRun;
+  /** Removes all of one that nobody will start. */
+  discard: (id: string) => Promise<void>;
+}
+
+/** Supervisors that are up before their task is known. */
+export interface Standby {
+  /** The id of one; `start` with it goes on from there. Undefined where none of this kind is ready. */
+  take(kind: string): string | undefined;
+  /** Soon, and in the background, `size` of this kind and no others. */
+  refill(kind: string, size: number, maker: StandbyMaker): void;
+  /** Ends those that wait; there will be no more. */
+  close(): Promise<void>;
+}
+
 export interface Supervisor {
+  readonly standby: Standby;
   /** Starts the bundle (create and start in one); resolves with the pid of its process, rejects with the runtime's own words. */
   start(run: SupervisedRun): Promise<{ pid: number }>;
   /** Resolves when the process has ended; also for one that ended while nobody looked. */

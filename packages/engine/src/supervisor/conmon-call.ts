@@ -8,7 +8,6 @@ export const WRAPPER = `#!/bin/sh
 set -f
 IFS='
 '
-for group in $BULKHEAD_JOIN; do echo $$ >"$group/cgroup.procs" || exit 1; done
 shift
 if [ -n "$BULKHEAD_STDIN" ]; then
   [ -p "$BULKHEAD_STDIN" ] || mkfifo -m 0666 "$BULKHEAD_STDIN" || exit 1
@@ -16,6 +15,11 @@ if [ -n "$BULKHEAD_STDIN" ]; then
   sleep infinity 9<>"$BULKHEAD_STDIN" </dev/null >/dev/null 2>&1 &
   echo $! >"$BULKHEAD_STDIN.keeper"
   exec <"$BULKHEAD_STDIN"
+fi
+for group in $BULKHEAD_JOIN; do echo $$ >"$group/cgroup.procs" || exit 1; done
+if [ -n "$BULKHEAD_STANDBY" ]; then
+  # Up before its task is: the engine holds the other end and says when. Without an engine there is nothing to wait for.
+  mkfifo -m 0600 "$BULKHEAD_STANDBY" && read -r go <"$BULKHEAD_STANDBY" || exit 1
 fi
 if [ -n "$BULKHEAD_EXTRA_OUTPUT" ]; then
   # The same two pipes once more, for a program that will not take its standard output by number.
@@ -56,6 +60,11 @@ export class ConmonFolders {
     return path.join(this.pids, `${id}.${whose}`);
   }
 
+  /** What a supervisor on standby waits for. */
+  standbyOf(id: string): string {
+    return path.join(this.bundleOf(id), 'standby');
+  }
+
   /** The input of a task without a terminal. */
   inputOf(id: string): string {
     return path.join(this.bundleOf(id), 'stdin');
@@ -83,13 +92,14 @@ export function conmonArguments(run: SupervisedRun, folders: ConmonFolders): str
   return [...Object.entries(named).flat(), ...flags];
 }
 
-export function conmonEnvironment(run: SupervisedRun, folders: ConmonFolders): NodeJS.ProcessEnv {
+export function conmonEnvironment(run: SupervisedRun, folders: ConmonFolders, standby = false): NodeJS.ProcessEnv {
   return {
     PATH: process.env.PATH ?? '/usr/sbin:/usr/bin:/sbin:/bin',
     _OCI_SYNCPIPE: '3',
     BULKHEAD_RUNTIME: run.runtime,
     BULKHEAD_RUNTIME_ARGS: run.runtimeArgs.join('\n'),
     BULKHEAD_STDIN: run.stdin && !run.tty ? folders.inputOf(run.id) : '',
+    BULKHEAD_STANDBY: standby ? folders.standbyOf(run.id) : '',
     BULKHEAD_EXTRA_OUTPUT: run.extraOutput ? '1' : '',
     BULKHEAD_JOIN: run.joinCgroups.join('\n'),
   };

@@ -1,21 +1,31 @@
 /** The supervisor: one conmon per instance keeps its log and exit code. It refuses to know what a level is. */
-import { type ChildProcess, spawn } from 'node:child_process';
-import { constants, existsSync, mkdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { open } from 'node:fs/promises';
 import path from 'node:path';
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
 import type { Exit } from '../ports/driver.ts';
 import type { HostPaths } from '../ports/host.ts';
-import type { SupervisedRun, Supervisor } from '../ports/supervisor.ts';
+import type { Standby, SupervisedRun, Supervisor } from '../ports/supervisor.ts';
+import { answerOf } from './conmon-answer.ts';
 import { ConmonFolders, conmonArguments, conmonEnvironment, WRAPPER } from './conmon-call.ts';
 import { ExitFiles } from './exit-files.ts';
-import { startFailure } from './start-failure.ts';
+import { StandbyPool } from './standby.ts';
 import { endKeeper, openFifo, openTerminal } from './task-input.ts';
 
 /** Longest wait for the runtime to have made the container. */
 const START_LIMIT_MS = 60_000;
-const TROUBLE_MAX_CHARS = 8_192;
 /** Message types of conmon's control FIFO. */
 const RESIZE = 1;
 const REOPEN_LOG = 2;
@@ -23,12 +33,21 @@ const REOPEN_LOG = 2;
 export class ConmonSupervisor implements Supervisor {
   readonly #folders: ConmonFolders;
   readonly #exits: ExitFiles;
+  readonly #pool: StandbyPool;
 
   constructor(deps: { paths: HostPaths }) {
     this.#folders = new ConmonFolders(deps.paths.run);
     for (const folder of this.#folders.all()) mkdirSync(folder, { recursive: true, mode: 0o711 });
     writeFileSync(this.#folders.wrapper, WRAPPER, { mode: 0o755 });
     this.#exits = new ExitFiles(this.#folders.exits, this.#folders.persist);
+    this.#pool = new StandbyPool(
+      (run) => this.#launch(run, true),
+      (id) => this.#folders.standbyOf(id),
+    );
+  }
+
+  get standby(): Standby {
+    return this.#pool;
   }
 
   async start(run: SupervisedRun): Promise<{ pid: number }> {
@@ -36,13 +55,19 @@ export class ConmonSupervisor implements Supervisor {
     mkdirSync(persist, { recursive: true });
     rmSync(path.join(this.#folders.exits, run.id), { force: true });
     rmSync(path.join(persist, 'oom'), { force: true });
+    return { pid: await withinLimit(run.id, this.#pool.go(run.id) ?? this.#launch(run, false)) };
+  }
+
+  #launch(run: SupervisedRun, standby: boolean): Promise<number> {
+    const persist = path.join(this.#folders.persist, run.id);
+    mkdirSync(persist, { recursive: true });
     const child = spawn('conmon', conmonArguments(run, this.#folders), {
       // It also notes a lack of memory in the folder it starts in.
       cwd: persist,
       stdio: ['ignore', 'ignore', 'pipe', 'pipe'],
-      env: conmonEnvironment(run, this.#folders),
+      env: conmonEnvironment(run, this.#folders, standby),
     });
-    return { pid: await answer(run.id, child) };
+    return answerOf(child);
   }
 
   wait(id: string): Promise<Exit> {
@@ -108,6 +133,8 @@ export class ConmonSupervisor implements Supervisor {
 
   async forget(id: string): Promise<void> {
     endKeeper(this.#folders.inputOf(id));
+    this.#pool.forget(id);
+    endStandby(this.#folders.standbyOf(id));
     const pid = this.#supervisorPid(id);
     if (pid !== undefined) {
       // It ends by itself about a second after its container; nothing is lost by not waiting for that.
@@ -123,42 +150,20 @@ export class ConmonSupervisor implements Supervisor {
   }
 }
 
-/** conmon's own words on the sync pipe: `{"pid": n}` or `{"pid": -1, "message": "..."}`; silence is a failure too. */
-function answer(id: string, child: ChildProcess): Promise<number> {
-  const pipe = child.stdio[3] as Readable;
-  const limitSeconds = START_LIMIT_MS / 1000;
-  let sync = '';
-  let trouble = '';
-  return new Promise<number>((resolve, reject) => {
-    const limit = setTimeout(
-      () =>
-        reject(new BulkheadError('timeout', `the runtime did not start ${id.slice(0, 12)} within ${limitSeconds} s`)),
-      START_LIMIT_MS,
-    );
-    const settle = (outcome: number | Error): void => {
-      clearTimeout(limit);
-      if (typeof outcome === 'number') resolve(outcome);
-      else reject(outcome);
-    };
-    child.on('error', (cause) =>
-      settle(new BulkheadError('tool_missing', 'conmon cannot be run: it is not installed', { cause })),
-    );
-    child.stderr?.on('data', (chunk: Buffer) => {
-      if (trouble.length < TROUBLE_MAX_CHARS) trouble += chunk.toString();
-    });
-    pipe.on('data', (chunk: Buffer) => {
-      sync += chunk.toString();
-      const line = sync.split('\n').find((text) => text.includes('}'));
-      if (line === undefined) return;
-      const said = JSON.parse(line) as { pid?: number; data?: number; message?: string };
-      const pid = said.pid ?? said.data ?? -1;
-      settle(pid > 0 ? pid : startFailure(said.message ?? trouble));
-    });
-    pipe.on('error', settle);
-    pipe.on('end', () => settle(startFailure(trouble === '' ? 'conmon ended without an answer' : trouble)));
-  }).finally(() => {
-    // The daemon keeps its ends for as long as the task runs; the engine must not.
-    pipe.destroy();
-    child.stderr?.destroy();
+/** Whoever still waits for a reader or a writer of it sees the end of it. */
+function endStandby(fifo: string): void {
+  try {
+    closeSync(openSync(fifo, constants.O_RDWR | constants.O_NONBLOCK));
+  } catch {
+    // An ordinary start has none.
+  }
+}
+
+async function withinLimit(id: string, answer: Promise<number>): Promise<number> {
+  let timer: NodeJS.Timeout | undefined;
+  const limit = new Promise<never>((_resolve, reject) => {
+    const message = `the runtime did not start ${id.slice(0, 12)} within ${START_LIMIT_MS / 1000} s`;
+    timer = setTimeout(() => reject(new BulkheadError('timeout', message)), START_LIMIT_MS);
   });
+  return Promise.race([answer, limit]).finally(() => clearTimeout(timer));
 }

@@ -45,9 +45,12 @@ export class GvisorDriver extends RuntimeDriver {
       state,
       args: this.#flags(known, state),
       ownCgroups: true,
+      ownDevices: false,
       seccomp: false,
       pidsHeadroom: SENTRY_THREADS,
+      startHeadroom: SENTRY_THREADS,
       coversTmp: true,
+      standby: false,
       forgettable: false,
       hidesKill: true,
     };

@@ -8,6 +8,8 @@ import type { Fingerprint } from '../../ports/driver.ts';
 import { sealRuntime, unsealRuntime } from './sealed-runtime.ts';
 
 const CANDIDATES = ['crun', 'runc'];
+/** crun, the one it leaves behind while namespaces are made, and its wrapper. */
+const RUNTIME_PROCESSES = 3;
 const HOLDS = 'namespaces, user namespace, seccomp, few capabilities, cgroup';
 
 interface Found {
@@ -25,15 +27,21 @@ export class OciDriver extends RuntimeDriver {
     const name = 'name' in found ? found.name : 'crun';
     const command = 'command' in found ? found.command : '/usr/bin/crun';
     const state = path.join(this.deps.paths.run, name);
+    // With v1 a runtime moves itself through a dozen hierarchies, and the kernel may let it wait in the first. With v2 rules
+    // for devices are a program, which is the runtime's matter.
+    const ownCgroups = name === 'crun' && this.deps.cgroup.setup.version === 1;
     return {
       command,
       state,
-      args: ['--root', state],
-      ownCgroups: false,
+      args: ['--root', state, ...(ownCgroups ? ['--cgroup-manager=disabled'] : [])],
+      ownCgroups,
+      ownDevices: ownCgroups,
       seccomp: true,
       ...(name === 'crun' ? { compiledFilter: 'seccomp.bpf' } : {}),
       pidsHeadroom: 0,
+      startHeadroom: RUNTIME_PROCESSES,
       coversTmp: false,
+      standby: true,
       forgettable: true,
       hidesKill: false,
     };
