@@ -2,7 +2,7 @@
 import { existsSync, writeFileSync } from 'node:fs';
 import { BulkheadError } from '@bulkhead/contract/errors';
 import type { CreateInstance, InstanceSummary } from '@bulkhead/contract/types';
-import type { Client } from '@bulkhead/sdk';
+import type { Client, Session } from '@bulkhead/sdk';
 import type { Values } from './flags.ts';
 
 const TRANSPORT = /^(docker|docker-archive|oci-archive|oci|docker-daemon):/;
@@ -21,17 +21,42 @@ export function checkTogether(flags: Values): void {
 
 /** One request where the image is in the store. */
 export async function createInstance(client: Client, body: CreateInstance, flags: Values): Promise<InstanceSummary> {
+  const summary = await withImage(client, body, flags, (request) => client.createInstance(request));
+  keepId(summary.id, flags);
+  return summary;
+}
+
+/** The same, with the streams of the task connected from its first byte. */
+export async function runInstance(
+  client: Client,
+  body: CreateInstance,
+  flags: Values,
+  stdin: boolean,
+): Promise<Session> {
+  const { id, session } = await withImage(client, body, flags, (request) => client.runInstance(request, { stdin }));
+  keepId(id, flags);
+  return session;
+}
+
+async function withImage<T>(
+  client: Client,
+  body: CreateInstance,
+  flags: Values,
+  create: (request: CreateInstance) => Promise<T>,
+): Promise<T> {
   const when = body.pull ?? 'missing';
   let request: CreateInstance = { ...body, pull: 'never' };
   if (when === 'always') request = { ...request, image: await pull(client, body.image, flags) };
-  const summary = await client.createInstance(request).catch(async (error: unknown) => {
+  return create(request).catch(async (error: unknown) => {
     const absent = error instanceof BulkheadError && error.code === 'no_such_image';
     if (!absent || when !== 'missing') throw error;
-    return client.createInstance({ ...request, image: await pull(client, body.image, flags) });
+    return create({ ...request, image: await pull(client, body.image, flags) });
   });
+}
+
+function keepId(id: string, flags: Values): void {
   const cidfile = flags.text('cidfile');
-  if (cidfile !== undefined) writeFileSync(cidfile, summary.id, { flag: 'wx' });
-  return summary;
+  if (cidfile !== undefined) writeFileSync(cidfile, id, { flag: 'wx' });
 }
 
 /** Progress goes to stderr: stdout belongs to the task. Gives the name to create with. */

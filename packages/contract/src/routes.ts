@@ -137,6 +137,15 @@ export const ROUTES = {
     query: { logs: 'begin with what was already written', stdin: 'also attach stdin' },
     stream: 'upgrade',
   },
+  runInstance: {
+    method: 'POST',
+    path: '/v1/instances/run',
+    summary:
+      'Creates, starts and attaches in one: the 101 comes once the task runs, with its id in `bulkhead-instance`. The body is small and has a content-length.',
+    body: 'CreateInstanceSchema',
+    query: { stdin: 'also attach stdin' },
+    stream: 'upgrade',
+  },
   createExec: {
     method: 'POST',
     path: '/v1/instances/:ref/exec',

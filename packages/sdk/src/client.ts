@@ -64,6 +64,14 @@ export class Client {
   createInstance(body: T.CreateInstance): Promise<T.InstanceSummary> {
     return this.transport.json(ROUTES.createInstance, { body });
   }
+  /** Create, start and attach in one request. Resolves when the task runs; `session` has all of its output. */
+  async runInstance(
+    body: T.CreateInstance,
+    query: { stdin?: boolean } = {},
+  ): Promise<{ id: string; session: Session }> {
+    const { headers, socket, head } = await this.transport.upgrade(ROUTES.runInstance, { body, query });
+    return { id: String(headers['bulkhead-instance'] ?? ''), session: new Session(socket, head) };
+  }
   inspectInstance(ref: string): Promise<T.InstanceDetail> {
     return this.transport.json(ROUTES.inspectInstance, { params: { ref } });
   }

@@ -17,6 +17,7 @@ export interface CallOptions {
 
 export interface Upgraded {
   socket: Duplex;
+  headers: http.IncomingHttpHeaders;
   /** Bytes that came in the same packet as the 101. */
   head: Buffer;
 }
@@ -72,7 +73,7 @@ export class Transport {
     return new Promise((resolve, reject) => {
       const request = this.#request(route, options, { connection: 'Upgrade', upgrade: 'bulkhead-stream' });
       request.once('error', (error) => reject(this.#unreachable(error, options.signal)));
-      request.once('upgrade', (_response, socket, head) => resolve({ socket, head }));
+      request.once('upgrade', ({ headers }, socket, head) => resolve({ headers, socket, head }));
       request.once('response', (response) => readError(response).then(reject, reject));
       send(request, options);
     });
@@ -112,7 +113,11 @@ function send(request: http.ClientRequest, options: CallOptions): void {
   if (options.upload) {
     options.upload.once('error', (error) => request.destroy(error));
     options.upload.pipe(request);
-  } else request.end(options.body === undefined ? undefined : JSON.stringify(options.body));
+    return;
+  }
+  const body = options.body === undefined ? undefined : Buffer.from(JSON.stringify(options.body));
+  if (body) request.setHeader('content-length', body.length);
+  request.end(body);
 }
 
 function isGood(response: http.IncomingMessage): boolean {

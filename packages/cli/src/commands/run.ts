@@ -1,7 +1,7 @@
 /** `run`: one request to create and start, one connection for the streams. */
 import type { Command, Flag } from '../command.ts';
 import { converse, detachKeysOf, requireTerminal } from '../conversation.ts';
-import { checkTogether, createInstance } from '../creation.ts';
+import { checkTogether, createInstance, runInstance } from '../creation.ts';
 import { SignalForwarder } from '../signals.ts';
 import { taskBody } from '../task-body.ts';
 import { TASK_FLAGS } from '../task-flags.ts';
@@ -41,8 +41,7 @@ export const command: Command = {
     }
     const signals = new SignalForwarder();
     if (!flags.has('sig-proxy') || flags.on('sig-proxy')) signals.hold();
-    const { id } = await createInstance(engine, { ...body, start: true }, flags);
-    const session = await engine.attach(id, { logs: true, stdin: streams.stdin });
+    const session = await runInstance(engine, { ...body, start: true }, flags, streams.stdin);
     return converse(session, { ...streams, detachKeys, signals });
   },
 };

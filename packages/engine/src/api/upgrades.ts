@@ -1,16 +1,19 @@
 /** Connections that leave HTTP behind: attach and exec, spoken in the frames of contract/stream.ts. */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { BulkheadError } from '@bulkhead/contract';
+import { BulkheadError, type CreateInstance } from '@bulkhead/contract';
 import type { Lifecycle } from '../lifecycle/lifecycle.ts';
 import { attach } from './attach-stream.ts';
 import { streamExec } from './exec-stream.ts';
 import { failureOf } from './failure.ts';
 import { FrameSocket } from './frame-socket.ts';
+import { readUpgradeBody } from './upgrade-body.ts';
+import { validate } from './validation.ts';
 
 const PROTOCOL = 'bulkhead-stream';
-const ACCEPTED = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n\r\n`;
+const ACCEPTED = `HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: ${PROTOCOL}\r\n`;
 const ATTACH = /^\/v1\/instances\/([^/]+)\/attach$/;
+const RUN = '/v1/instances/run';
 const EXEC = /^\/v1\/exec\/([^/]+)\/start$/;
 
 export class Upgrades {
@@ -48,6 +51,15 @@ export class Upgrades {
     }
     const url = new URL(request.url ?? '/', 'http://engine');
     const flag = (name: string) => (url.searchParams.get(name) ?? '0') !== '0';
+    if (request.method === 'POST' && url.pathname === RUN) {
+      const { body, rest } = await readUpgradeBody(request, socket, head);
+      const task = validate('CreateInstanceSchema', body) as CreateInstance;
+      const record = await this.#lifecycle.instances.create({ ...task, start: true });
+      const options = { logs: true, stdin: flag('stdin') };
+      const headers = `Bulkhead-Instance: ${record.id}\r\n`;
+      await this.#speak(socket, (frames) => attach(this.#lifecycle, record, options, frames, rest), headers);
+      return;
+    }
     const attached = ATTACH.exec(url.pathname)?.[1];
     if (attached) {
       const record = this.#lifecycle.instances.find(decodeURIComponent(attached));
@@ -64,9 +76,9 @@ export class Upgrades {
     await this.#speak(socket, (frames) => streamExec(session, started.process.stdin, frames, head));
   }
 
-  async #speak(socket: Duplex, body: (frames: FrameSocket) => Promise<void>): Promise<void> {
+  async #speak(socket: Duplex, body: (frames: FrameSocket) => Promise<void>, headers = ''): Promise<void> {
     const frames = new FrameSocket(socket);
-    socket.write(ACCEPTED);
+    socket.write(`${ACCEPTED}${headers}\r\n`);
     try {
       await body(frames);
     } catch (error) {
