@@ -102,5 +102,13 @@ function print(text: string): number {
 for (const stream of [process.stdout, process.stderr])
   stream.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 141 : 125));
 
+/** A socket takes what is written at its own pace; what it has not taken would be lost at the exit. */
+async function flushed(): Promise<void> {
+  const full = [process.stdout, process.stderr].filter((stream) => stream.writableLength > 0);
+  await Promise.all(full.map((stream) => new Promise<void>((resolve) => stream.write('', () => resolve()))));
+}
+
+const code = await main(process.argv.slice(2), process.env);
+await flushed();
 // What is still open (a terminal, an unread stream) must not keep a finished command alive.
-process.exit(await main(process.argv.slice(2), process.env));
+process.exit(code);

@@ -1,5 +1,6 @@
 /** A server that speaks the contract on a temporary unix socket, with answers a test gives; it runs nothing. */
 import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import http from 'node:http';
 import { tmpdir } from 'node:os';
@@ -45,12 +46,17 @@ export class FakeStream {
 
 type Answer = (call: FakeCall) => unknown;
 type Conversation = (stream: FakeStream, call: FakeCall) => Promise<void> | void;
-export type Answers = Partial<Record<Exclude<RouteName, 'attach' | 'startExec'>, Answer>> & {
+/** `runInstance` is answered by `createInstance` and then `attach`. */
+export type Answers = Partial<Record<Exclude<RouteName, 'attach' | 'startExec' | 'runInstance'>, Answer>> & {
   attach?: Conversation;
   startExec?: Conversation;
 };
 
-const UPGRADES = new Set<RouteName>(['attach', 'startExec']);
+const CONVERSATIONS: Partial<Record<RouteName, 'attach' | 'startExec'>> = {
+  attach: 'attach',
+  startExec: 'startExec',
+  runInstance: 'attach',
+};
 
 export class FakeEngine {
   readonly socket: string;
@@ -62,7 +68,7 @@ export class FakeEngine {
     this.directory = directory;
     this.socket = join(directory, 'api.sock');
     this.#server = http.createServer((request, response) => void this.#answer(answers, request, response));
-    this.#server.on('upgrade', (request, socket) => this.#upgrade(answers, request, socket));
+    this.#server.on('upgrade', (request, socket, head) => void this.#upgrade(answers, request, socket, head));
   }
 
   static async start(t: TestContext, answers: Answers): Promise<FakeEngine> {
@@ -127,17 +133,32 @@ export class FakeEngine {
     }
   }
 
-  #upgrade(answers: Answers, request: http.IncomingMessage, socket: Duplex): void {
+  async #upgrade(answers: Answers, request: http.IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
     const call = this.#match(request);
-    const conversation = call && UPGRADES.has(call.route) && (answers[call.route] as Conversation | undefined);
+    const conversation = call && answers[CONVERSATIONS[call.route] ?? 'attach'];
     socket.on('error', () => {});
-    if (!conversation) {
-      const body = JSON.stringify(new BulkheadError('no_such_instance', 'no such instance').toBody());
-      socket.end(`HTTP/1.1 404 Not Found\r\ncontent-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`);
-      return;
+    const refuse = (error: BulkheadError): void => {
+      const body = JSON.stringify(error.toBody());
+      socket.end(
+        `HTTP/1.1 ${ERRORS[error.code].status} Refused\r\ncontent-length: ${Buffer.byteLength(body)}\r\nconnection: close\r\n\r\n${body}`,
+      );
+    };
+    if (call?.route === 'runInstance') {
+      const length = Number(request.headers['content-length']);
+      call.upload = head;
+      while (call.upload.length < length)
+        call.upload = Buffer.concat([call.upload, ...((await once(socket, 'data')) as Buffer[])]);
+      socket.pause();
+      call.body = JSON.parse(call.upload.toString());
+      try {
+        await answers.createInstance?.(call);
+      } catch (error) {
+        return refuse(error as BulkheadError);
+      }
     }
+    if (!conversation) return refuse(new BulkheadError('no_such_instance', 'no such instance'));
     socket.write('HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: bulkhead-stream\r\n\r\n');
-    void conversation(new FakeStream(socket), call);
+    void conversation(new FakeStream(socket), call!);
   }
 }
 
