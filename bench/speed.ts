@@ -1,5 +1,5 @@
 /** The speed the product promises, against the raw tools and the peers in the same run. Prints ratios; times are only their material. */
-import { spawn, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -68,14 +68,13 @@ chmodSync(folder, 0o711);
 const data = path.join(folder, 'data');
 const run = path.join(folder, 'run');
 mkdirSync(data);
-if (existsSync('/var/lib/bulkhead/kernels')) symlinkSync('/var/lib/bulkhead/kernels', path.join(data, 'kernels'));
+// Kernels are large and the same for every engine.
+const kernels = ['/var/lib/bulkhead/kernels', '/var/cache/bulkhead/kernels'].find(existsSync);
+if (kernels !== undefined) symlinkSync(kernels, path.join(data, 'kernels'));
 const socket = path.join(run, 'api.sock');
 const env = { ...process.env, BULKHEAD_HOST: socket };
-const engine = spawn(
-  process.execPath,
-  ['--no-warnings', path.join(root, 'packages/engine/src/main.ts'), '--foreground', '--data', data, '--run', run],
-  { stdio: ['ignore', 'ignore', 'inherit'] },
-);
+// As a user starts it.
+const enginePid = Number(/pid (\d+)/.exec(must(bulkhead, ['up', '--data', data, '--run', run]))?.[1]);
 const registry = await startRegistry(path.join(folder, 'registry'));
 const docker = await startDocker(path.join(folder, 'docker'), registry.address);
 const client = new Client(socket);
@@ -95,21 +94,20 @@ async function ready(): Promise<void> {
 /** API create+start to the first byte of output, then removes the instance outside of the measured time. */
 async function apiFirstByte(level: 'container' | 'gvisor' | 'microvm', entrypointArgs: string[]): Promise<number> {
   const started = performance.now();
-  const instance = await client.createInstance({
+  const { id, session } = await client.runInstance({
     image: IMAGE,
     start: true,
     isolation: level,
     entrypoint: [],
     command: entrypointArgs,
   });
-  const session = await client.attach(instance.id, { logs: true });
   let took = Number.NaN;
   for await (const _chunk of session.stdout) {
     took = performance.now() - started;
     break;
   }
   session.close();
-  await client.removeInstance(instance.id, { force: true });
+  await client.removeInstance(id, { force: true });
   return took;
 }
 
@@ -127,7 +125,7 @@ async function rawBundle(level: 'container' | 'gvisor', args: string[]): Promise
   config.process.args = args;
   config.process.terminal = false;
   config.root.path = path.resolve(source, config.root.path);
-  if (config.linux.cgroupsPath) config.linux.cgroupsPath = `/bulkhead-bench/${level}`;
+  if (level === 'container') config.linux.cgroupsPath = `/bulkhead-bench/${level}`;
   const bundle = path.join(folder, `raw-${level}`);
   mkdirSync(bundle, { recursive: true });
   writeFileSync(path.join(bundle, 'config.json'), JSON.stringify(config));
@@ -252,7 +250,7 @@ async function microvm(): Promise<void> {
   );
   must('sh', [
     '-c',
-    `(musl-gcc || gcc) -static -O2 -o "$1/init" "$2" 2>/dev/null || musl-gcc -static -O2 -o "$1/init" "$2"; cd "$1" && find . | cpio -o -H newc >"$1.cpio" 2>/dev/null`,
+    'musl-gcc -static -O2 -o "$1/init" "$2" && cd "$1" && find . | cpio -o -H newc >"$1.cpio" 2>/dev/null',
     'sh',
     init,
     path.join(folder, 'init.c'),
@@ -321,15 +319,17 @@ async function pulls(): Promise<void> {
   );
   must('docker', [...docker.host, 'build', '-q', '-t', 'bench/layers:1', layered]);
   print('\n5. pull and prepare from the loopback registry');
-  for (const [what, name] of [
+  const images = [
     ['a Debian image', IMAGE],
     ['an image of 30 layers', 'bench/layers:1'],
-  ] as const) {
+  ] as const;
+  for (const [, name] of images) {
+    must('docker', [...docker.host, 'tag', name, `${registry.address}/${name}`]);
+    must('docker', [...docker.host, 'push', '-q', `${registry.address}/${name}`]);
+  }
+  must('docker', [...docker.host, 'image', 'prune', '-af']);
+  for (const [what, name] of images) {
     const remote = `${registry.address}/${name}`;
-    must('docker', [...docker.host, 'tag', name, remote]);
-    must('docker', [...docker.host, 'push', '-q', remote]);
-    must('docker', [...docker.host, 'rmi', '-f', remote, name]);
-    must('docker', [...docker.host, 'image', 'prune', '-af']);
     for (const known of await client.listImages()) await client.removeImage(known.id, { force: true });
     await client.pruneImages({ all: true });
     const results = await race(
@@ -353,7 +353,7 @@ async function pulls(): Promise<void> {
           },
         },
       ],
-      Math.min(rounds, 7),
+      rounds,
       1,
     );
     print(`   ${what}:`);
@@ -394,7 +394,7 @@ async function density(): Promise<void> {
   }
   const command: number[] = [];
   for (let index = 0; index < 10; index++) command.push(await timeProcess('exit', bulkhead, ['ps', '-q'], { env }));
-  const enginePss = pss([engine.pid ?? 0]);
+  const enginePss = pss([enginePid]);
   const perContainer = pss(pidsMatching(new RegExp(`conmon .*${run}`))) / count;
   const dockerIds: string[] = [];
   for (let index = 0; index < 20; index++)
@@ -439,7 +439,6 @@ try {
   if (wants('pull')) await pulls();
 } finally {
   spawnSync(bulkhead, ['down', '--stop', '--purge'], { env, stdio: 'ignore', timeout: 120_000 });
-  engine.kill('SIGTERM');
   await docker.stop();
   await registry.stop();
   spawnSync('sh', [

@@ -6,6 +6,7 @@ export { MockDriver } from './drivers/mock/driver.ts';
 export { Engine, type EngineOptions } from './engine.ts';
 export { hostPaths, socketPath } from './host/paths.ts';
 export { systemClock } from './host/system-clock.ts';
+export { IMAGE_FAULT_STEPS } from './images/faults.ts';
 export type { LifecycleDeps } from './lifecycle/deps.ts';
 export { FAULT_STEPS } from './lifecycle/faults.ts';
 export type { Clock, FaultPoint } from './ports/clock.ts';

@@ -17,8 +17,10 @@ import { prepareCgroups } from './host/checks/cgroups.ts';
 import { Doctor } from './host/doctor.ts';
 import { databasePath, hostPaths, socketPath } from './host/paths.ts';
 import { systemClock } from './host/system-clock.ts';
+import { IMAGE_FAULT_STEPS } from './images/faults.ts';
 import { SkopeoImageStore } from './images/store.ts';
 import { GuestKernels } from './kernels/guest-kernel.ts';
+import { FAULT_STEPS } from './lifecycle/faults.ts';
 import { networkChecks } from './network/checks.ts';
 import { LinuxNetwork } from './network/linux-network.ts';
 import { loadPolicy } from './policy/load.ts';
@@ -42,6 +44,11 @@ const FIRST_PROBE_MS = 15_000;
 function faultPoint(): FaultPoint {
   const wanted = process.env[FAULT_VARIABLE];
   if (!wanted) return () => undefined;
+  const known: readonly string[] = [...FAULT_STEPS, ...IMAGE_FAULT_STEPS];
+  if (!known.includes(wanted))
+    throw new BulkheadError('usage', `${FAULT_VARIABLE} names no step: ${wanted}`, {
+      hint: `There are: ${known.join(', ')}.`,
+    });
   return (step) => {
     if (step === wanted) process.kill(process.pid, 'SIGKILL');
   };
@@ -65,6 +72,7 @@ function microvm(parts: RuntimeDeps): MicrovmDriver {
 
 async function main(): Promise<void> {
   const config = parseConfig(process.argv.slice(2));
+  const fault = faultPoint();
   const paths = hostPaths(config.data, config.run);
   const policy = loadPolicy(config.policy);
   const lock = new EngineLock(paths.data);
@@ -107,14 +115,14 @@ async function main(): Promise<void> {
     deps: {
       clock,
       state,
-      images: new SkopeoImageStore({ paths, state, onLayersRemoved: () => rootfs.releaseUnused() }),
+      images: new SkopeoImageStore({ paths, state, fault, onLayersRemoved: () => rootfs.releaseUnused() }),
       rootfs,
       network,
       drivers,
       logs: new ConmonLog({ supervisor }),
       policy,
       storage: new DirectoryStorage({ paths, idMap: () => rootfs.idMap() }),
-      fault: faultPoint(),
+      fault,
       cpus: availableParallelism(),
       ownTrees: [paths.data, paths.run],
       report,

@@ -126,6 +126,11 @@ export class Engine {
     await gone;
   }
 
+  /** It was killed, by itself or by us. */
+  get killed(): boolean {
+    return this.#process?.signalCode === 'SIGKILL';
+  }
+
   async ended(): Promise<void> {
     const child = this.#process;
     if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;

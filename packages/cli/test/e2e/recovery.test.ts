@@ -1,149 +1,275 @@
 /** The engine is killed, at every named step and at random: no task notices, nothing acknowledged is lost, nothing leaks. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { existsSync, globSync, readdirSync } from 'node:fs';
+import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { FAULT_STEPS, IMAGE_FAULT_STEPS } from '@bulkhead/engine';
+import { startRegistry } from '../../../engine/test/images/registry.ts';
 import { Engine, loadBusybox } from './harness.ts';
 
-const KILLS = Number(process.env.BULKHEAD_TEST_KILLS ?? 40);
-
-/** The steps the engine names; each is a place to die. */
-const STEPS = [
-  'create.stored',
-  'start.preparing',
-  'start.network',
-  'start.starting',
-  'start.driver',
-  'start.running',
-  'stop.stopping',
-  'stop.signalled',
-  'stop.stopped',
-  'remove.stored',
-  'remove.destroyed',
-  'pull.fetched',
-];
+/** At level `container`; the stronger levels, whose boots take longer, get a tenth. */
+const KILLS = Number(process.env.BULKHEAD_TEST_KILLS ?? 200);
+const LEVELS = (process.env.BULKHEAD_TEST_LEVELS ?? 'container,gvisor,microvm').split(',');
+const TICKER = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done';
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');
+const listed = (folder: string): string[] => (existsSync(folder) ? readdirSync(folder) : []);
 
-describe('killing the engine', () => {
-  let engine: Engine;
-  let steady: string;
-  before(async () => {
-    engine = await Engine.start();
-    await loadBusybox(engine, { name: 'box' });
-    steady = (
-      await engine.ok(
-        'run',
-        '-d',
-        '--name',
-        'steady',
-        'box',
-        'sh',
-        '-c',
-        'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done',
-      )
-    ).trim();
-  });
-  after(() => engine.dispose());
+const ID = /[0-9a-f]{32}/;
 
-  const steadyFacts = async () => JSON.parse(await engine.ok('inspect', 'steady'))[0].summary;
-
-  /** Host resources that belong to this engine's instances, by id. */
-  function resources(): string[] {
-    const bundles = existsSync(path.join(engine.run, 'instances'))
-      ? readdirSync(path.join(engine.run, 'instances'))
-      : [];
-    const writable = existsSync(path.join(engine.data, 'instances'))
-      ? readdirSync(path.join(engine.data, 'instances'))
-      : [];
-    const groups = globSync(`/sys/fs/cgroup/{,*/}bulkhead-${engine.tag}/*/`)
-      .map((group) => path.basename(group))
-      .filter((name) => /^[0-9a-f]{32}$/.test(name));
-    const monitors = spawnSync('pgrep', ['-af', `conmon.*${engine.run}/`], { encoding: 'utf8' })
-      .stdout.split('\n')
-      .flatMap((line) => / -c ([0-9a-f]{32})/.exec(line)?.[1] ?? []);
-    return [...new Set([...bundles, ...writable, ...groups, ...monitors])].sort();
+/** Where this host has something of which instance. Those on standby are none: their FIFO is still there. */
+function places(engine: Engine): Map<string, string[]> {
+  const processes = lines(spawnSync('ps', ['-eo', 'args='], { encoding: 'utf8' }).stdout)
+    // A name server has the id of its network.
+    .filter((line) => line.includes(engine.run) && !line.startsWith('dnsmasq'))
+    .map((line) => `process ${line.slice(0, 300)}`);
+  const mounts = lines(readFileSync('/proc/self/mounts', 'utf8'))
+    .filter((line) => line.includes(engine.folder))
+    .map((line) => `mount ${line.split(' ')[1]}`);
+  const folders = [
+    ...['instances', 'persist', 'exits', 'attach', 'pids', 'crun', 'runsc'].map((name) => path.join(engine.run, name)),
+    path.join(engine.data, 'instances'),
+  ].flatMap((folder) => listed(folder).map((name) => path.join(folder, name)));
+  const groups = globSync(`/sys/fs/cgroup/{,*/}bulkhead-${engine.tag}/*/`);
+  const found = new Map<string, string[]>();
+  for (const place of [...processes, ...mounts, ...folders, ...groups]) {
+    const id = ID.exec(place)?.[0];
+    if (id === undefined || existsSync(path.join(engine.run, 'instances', id, 'standby'))) continue;
+    found.set(id, [...(found.get(id) ?? []), place]);
   }
+  return found;
+}
 
-  for (const step of STEPS) {
-    it(`at ${step} leaves running tasks alone and nothing half done`, async () => {
-      const before = await steadyFacts();
+/** Host ports of published instances in the engine's firewall. */
+function publishedPorts(engine: Engine): number {
+  const table = spawnSync('nft', ['list', 'table', 'inet', `bulkhead_${engine.tag}`], { encoding: 'utf8' }).stdout;
+  return (table.match(/\d+\.\d+\.\d+\.\d+ \. \d+/g) ?? []).length;
+}
+
+/** Everything of `wanted` is there, and nothing of anybody else but what `maybe` has kept. */
+async function settled(engine: Engine, wanted: string[], maybe?: string): Promise<void> {
+  const strange = (): string[] =>
+    [...places(engine)].flatMap(([id, where]) => (wanted.includes(id) || id === maybe ? [] : where));
+  for (let round = 0; round < 50 && strange().length > 0; round++) await sleep(100);
+  assert.deepEqual(strange(), [], 'left behind');
+  for (const id of wanted) assert.ok(places(engine).has(id), `nothing is left of ${id}`);
+}
+
+interface Facts {
+  id: string;
+  state: string;
+  startedAt: number;
+  restartCount: number;
+}
+
+async function facts(engine: Engine, name: string): Promise<Facts | undefined> {
+  const found = await engine.bh(['inspect', name]);
+  return found.code === 0 ? JSON.parse(found.stdout)[0].summary : undefined;
+}
+
+async function assertUndisturbed(engine: Engine, before: Facts): Promise<void> {
+  const now = await facts(engine, 'steady');
+  assert.equal(now?.id, before.id);
+  assert.equal(now.state, 'running');
+  assert.equal(now.startedAt, before.startedAt, 'the steady task was restarted');
+  assert.equal(now.restartCount, 0);
+}
+
+async function assertWholeLog(engine: Engine): Promise<void> {
+  const log = lines(await engine.ok('logs', 'steady'));
+  assert.ok(log.length > 3, 'the log is gone');
+  log.forEach((line, index) => {
+    assert.equal(line, `tick ${index + 1}`, 'a log line is missing');
+  });
+}
+
+async function startSteady(level: string): Promise<{ engine: Engine; steady: Facts }> {
+  const engine = await Engine.start();
+  await loadBusybox(engine, { name: 'box' });
+  await engine.ok('run', '-d', '--name', 'steady', '--isolation', level, 'box', 'sh', '-c', TICKER);
+  const steady = await facts(engine, 'steady');
+  assert.ok(steady);
+  return { engine, steady };
+}
+
+for (const level of LEVELS) {
+  describe(`killing the engine with tasks at level ${level}`, () => {
+    let engine: Engine;
+    let steady: Facts;
+    before(async () => {
+      ({ engine, steady } = await startSteady(level));
+    });
+    after(() => engine?.dispose());
+
+    const run = ['run', '-d', '--name', 'victim', '--isolation', level, '-v', 'kept:/data', '-p', '127.0.0.1:0:80'];
+    const long = [...run, 'box', 'sleep', '300'];
+
+    /** Brings the victim there while no fault waits; boots of the stronger levels are dear, so it is kept where it fits. */
+    async function ensure(wanted: 'absent' | 'running' | 'stopped'): Promise<void> {
+      const now = await facts(engine, 'victim');
+      if (now && (wanted === 'absent' || now.state === 'pending' || now.state === 'failed'))
+        await engine.ok('rm', '-f', 'victim');
+      if (wanted === 'absent') return;
+      const there = await facts(engine, 'victim');
+      if (there?.state === wanted) return;
+      if (wanted === 'running') await engine.ok(...(there ? ['start', 'victim'] : long));
+      else if (there) await engine.ok('stop', '-t', '0', 'victim');
+      else await engine.ok(...run, 'box', 'true');
+      for (let round = 0; wanted === 'stopped' && (await facts(engine, 'victim'))?.state !== 'stopped'; round++) {
+        assert.ok(round < 100, 'the victim does not end');
+        await sleep(100);
+      }
+    }
+
+    /** What must be so before, what provokes the step, and what may be true of the victim afterwards. */
+    function plan(step: string): {
+      from: 'absent' | 'running' | 'stopped';
+      command: string[];
+      to: (string | undefined)[];
+    } {
+      if (step === 'create.resolved') return { from: 'absent', command: long, to: [undefined] };
+      if (step === 'start.running') return { from: 'absent', command: long, to: ['running'] };
+      if (step.startsWith('create') || step.startsWith('start'))
+        return { from: 'absent', command: long, to: ['failed', 'pending', 'stopped'] };
+      if (step.startsWith('stop') || step.startsWith('exit'))
+        return { from: 'running', command: ['stop', '-t', '0', 'victim'], to: ['stopped'] };
+      return { from: 'stopped', command: ['rm', 'victim'], to: [undefined] };
+    }
+
+    for (const step of FAULT_STEPS.filter((each) => !each.startsWith('pull'))) {
+      it(`at ${step} leaves running tasks alone and nothing half done`, { timeout: 120_000 }, async () => {
+        const { from, command, to } = plan(step);
+        await ensure(from);
+        await engine.crash();
+        await engine.boot({ BULKHEAD_FAULT: step });
+        const answer = await engine.bh(command, { timeoutMs: 60_000 });
+        for (let round = 0; round < 100 && !engine.killed; round++) await sleep(50);
+        assert.ok(engine.killed, `the step was never reached: ${answer.stderr}`);
+
+        await engine.boot();
+        await assertUndisturbed(engine, steady);
+        let victim = await facts(engine, 'victim');
+        for (let round = 0; round < 100 && !to.includes(victim?.state); round++) {
+          await sleep(100);
+          victim = await facts(engine, 'victim');
+        }
+        assert.ok(to.includes(victim?.state), `the victim is ${victim?.state}`);
+        if (answer.code === 0 && command[0] === 'run')
+          assert.equal(victim?.id, answer.stdout.trim(), 'an acknowledged id');
+        if (answer.code === 0 && command[0] === 'rm') assert.equal(victim, undefined, 'removed, and there again');
+        await settled(engine, [steady.id], victim?.id);
+        if (victim?.state !== 'running') assert.equal(publishedPorts(engine), 0, 'a port is still published');
+      });
+    }
+
+    it('at none of them loses a line of a log, and what is removed leaves nothing', async () => {
+      await assertWholeLog(engine);
+      await ensure('absent');
+      await settled(engine, [steady.id]);
+    });
+  });
+}
+
+describe('killing the engine in a pull', () => {
+  it('keeps the image whole or absent at each step, and the next pull succeeds', { timeout: 180_000 }, async (t) => {
+    const { engine, steady } = await startSteady('container');
+    t.after(() => engine.dispose());
+    const name = `${await startRegistry(t)}/box:1`;
+    await engine.ok('tag', 'box', name);
+    await engine.ok('push', name);
+    await engine.ok('rm', '-f', 'steady');
+    for (const step of ['pull.begun', ...IMAGE_FAULT_STEPS, 'pull.done']) {
+      await engine.bh(['rmi', '-f', name]);
+      await engine.bh(['rmi', '-f', 'box']);
+      assert.deepEqual(readdirSync(path.join(engine.data, 'layers')), [], 'the layer is gone before');
       await engine.crash();
       await engine.boot({ BULKHEAD_FAULT: step });
-      if (engine.pid !== 0) {
-        // Provokes every step once; the engine dies on the way at the named one.
-        await engine.bh(['run', '-d', '--name', 'victim', 'box', 'sleep', '300'], { timeoutMs: 20_000 });
-        await engine.bh(['stop', '-t', '0', 'victim'], { timeoutMs: 20_000 });
-        await engine.bh(['rm', '-f', 'victim'], { timeoutMs: 20_000 });
-        if (step === 'pull.fetched')
-          await engine.bh(['load', '-q', '-i', path.join(engine.folder, 'box.tar')], { timeoutMs: 20_000 });
-      }
-      await engine.crash();
+      const answer = await engine.bh(['pull', '-q', name]);
+      assert.ok(engine.killed, `${step} was never reached: ${answer.stderr}`);
+      assert.notEqual(answer.code, 0, 'nothing is acknowledged that did not happen');
       await engine.boot();
-      const now = await steadyFacts();
-      assert.equal(now.state, 'running');
-      assert.equal(now.startedAt, before.startedAt, 'the steady task was restarted');
-      await engine.bh(['rm', '-f', 'victim']);
-      await sleep(300);
-      assert.deepEqual(resources(), [steady], 'only the steady task has anything on the host');
-    });
-  }
-
-  it(`${KILLS} times at random under load disturbs nothing, forgets nothing, leaks nothing`, {
-    timeout: 14 * 60_000,
-  }, async () => {
-    const begin = await steadyFacts();
-    const acknowledged = new Map<string, 'there' | 'gone'>();
-    let load = true;
-    let counter = 0;
-    const worker = async (): Promise<void> => {
-      while (load) {
-        const name = `load-${counter++}`;
-        const created = await engine.bh(['run', '-d', '--name', name, 'box', 'sleep', '300'], { timeoutMs: 15_000 });
-        if (created.code === 0) acknowledged.set(name, 'there');
-        if (counter % 3 !== 0) {
-          const removed = await engine.bh(['rm', '-f', name], { timeoutMs: 15_000 });
-          if (removed.code === 0) acknowledged.set(name, 'gone');
-          else acknowledged.delete(name);
-        }
-        if (created.code !== 0) {
-          acknowledged.delete(name);
-          await sleep(30);
-        }
-      }
-    };
-    const workers = [worker(), worker()];
-    for (let kill = 0; kill < KILLS; kill++) {
-      await sleep(50 + Math.random() * 250);
-      await engine.crash();
-      await engine.boot();
-      // Keeps the host small: what is known to be there and has been checked once is removed again.
-      if (kill % 20 === 19) {
-        for (const [name, fate] of [...acknowledged].slice(0, -2)) {
-          const found = await engine.bh(['inspect', name]);
-          if (fate === 'there') assert.equal(found.code, 0, `${name} was acknowledged and is lost: ${found.stderr}`);
-          await engine.bh(['rm', '-f', name]);
-          acknowledged.delete(name);
-        }
-      }
+      assert.deepEqual(listed(path.join(engine.data, 'tmp', 'images')), [], step);
+      const partial = readdirSync(path.join(engine.data, 'layers')).filter((file) => !file.endsWith('.sqfs'));
+      assert.deepEqual(partial, [], `${step}: half a layer`);
+      const stored = step === 'image.stored' || step === 'pull.done';
+      assert.equal((await engine.bh(['image', 'inspect', name])).code === 0, stored, step);
+      await engine.ok('pull', '-q', name);
+      assert.equal(await engine.ok('run', '--rm', name, 'echo', step), step);
     }
-    load = false;
-    await Promise.all(workers);
-    for (const [name, fate] of acknowledged) {
-      const found = await engine.bh(['inspect', name]);
-      assert.equal(found.code === 0, fate === 'there', `${name} should be ${fate}`);
-    }
-    const end = await steadyFacts();
-    assert.equal(end.startedAt, begin.startedAt);
-    assert.equal(end.restartCount, 0);
-    const lines = (await engine.ok('logs', 'steady')).split('\n').filter((line) => line !== '');
-    lines.forEach((line, index) => {
-      assert.equal(line, `tick ${index + 1}`, 'a log line is missing');
-    });
-    const rest = (await engine.ok('ps', '-aq', '--no-trunc')).split('\n').filter((id) => id !== '' && id !== steady);
-    if (rest.length > 0) await engine.ok('rm', '-f', ...rest);
-    await sleep(1000);
-    assert.deepEqual(resources(), [steady]);
+    assert.ok(steady);
   });
 });
+
+for (const level of LEVELS) {
+  const kills = level === 'container' ? KILLS : Math.ceil(KILLS / 10);
+  describe(`killing the engine at random under load, with a steady task at level ${level}`, () => {
+    it(`${kills} times disturbs nothing, forgets nothing, leaks nothing`, { timeout: 14 * 60_000 }, async (t) => {
+      const { engine, steady } = await startSteady(level);
+      t.after(() => engine.dispose());
+      const load = new Load(engine);
+      const workers = [load.work(), load.work()];
+      try {
+        for (let kill = 0; kill < kills; kill++) {
+          await sleep(50 + Math.random() * 250);
+          await engine.crash();
+          await engine.boot();
+          // Keeps the host small: what is known to be there, and has been checked, goes again.
+          if (kill % 20 === 19) await load.check();
+        }
+      } finally {
+        load.over = true;
+        await Promise.all(workers);
+      }
+      await load.check();
+      await assertUndisturbed(engine, steady);
+      await assertWholeLog(engine);
+      const rest = lines(await engine.ok('ps', '-aq', '--no-trunc')).filter((id) => id !== steady.id);
+      if (rest.length > 0) await engine.ok('rm', '-f', ...rest);
+      await settled(engine, [steady.id]);
+    });
+  });
+}
+
+/** Creates and removes containers, and remembers what the engine has acknowledged. */
+class Load {
+  over = false;
+  readonly #engine: Engine;
+  readonly #acknowledged = new Map<string, 'there' | 'gone'>();
+  #counter = 0;
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  async work(): Promise<void> {
+    while (!this.over) {
+      const number = this.#counter++;
+      const name = `load-${number}`;
+      const created = await this.#engine.bh(['run', '-d', '--name', name, 'box', 'sleep', '300'], {
+        timeoutMs: 15_000,
+      });
+      if (created.code !== 0) {
+        await sleep(30);
+        continue;
+      }
+      if (number % 3 === 0) {
+        this.#acknowledged.set(name, 'there');
+        continue;
+      }
+      const removed = await this.#engine.bh(['rm', '-f', name], { timeoutMs: 15_000 });
+      // Without an answer either is right.
+      if (removed.code === 0) this.#acknowledged.set(name, 'gone');
+    }
+  }
+
+  async check(): Promise<void> {
+    for (const [name, fate] of [...this.#acknowledged]) {
+      const found = await this.#engine.bh(['inspect', name]);
+      assert.equal(found.code === 0, fate === 'there', `${name} should be ${fate}: ${found.stderr}`);
+      if (fate === 'there') await this.#engine.ok('rm', '-f', name);
+      this.#acknowledged.delete(name);
+    }
+  }
+}

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { BulkheadError } from '@bulkhead/contract';
 import type { OnProgress, PullOptions } from '../ports/images.ts';
 import { type BlobStore, digestOf } from './blob-store.ts';
+import type { ImageFault } from './faults.ts';
 import type { LayerStore } from './layer-store.ts';
 import {
   CONFIG_MAX_BYTES,
@@ -25,6 +26,7 @@ export interface PullParts {
   layers: LayerStore;
   temporary: string;
   stallMs: number;
+  fault: ImageFault;
 }
 
 export interface Pulled {
@@ -56,6 +58,7 @@ export class RegistryPull {
       this.#options.signal?.throwIfAborted();
       this.#progress({ phase: 'resolving', message: exactName(this.#name) });
       const resolved = await this.#resolve();
+      this.#parts.fault('image.manifest');
       await this.#fetch(resolved.manifest, resolved.manifestDigest);
       return resolved;
     } finally {
@@ -115,6 +118,7 @@ export class RegistryPull {
       }
       await blobs.put(exact);
     }
+    this.#parts.fault('image.config');
     this.#diffIds = parseConfig(await blobs.read(digest, CONFIG_MAX_BYTES), manifest.layers.length).diffIds;
     this.#buildLanded(manifest);
   }
@@ -131,6 +135,7 @@ export class RegistryPull {
           return watch.look();
         },
       });
+      this.#parts.fault('image.downloaded');
       await config;
     } finally {
       layout.remove();

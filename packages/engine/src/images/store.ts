@@ -10,6 +10,7 @@ import { saveArchive } from './archive-save.ts';
 import { baseManifest } from './base-image.ts';
 import { BlobStore } from './blob-store.ts';
 import { Buildah, type BuildOptions } from './buildah.ts';
+import type { ImageFault } from './faults.ts';
 import { collectGarbage } from './garbage.ts';
 import { ImageImport } from './image-import.ts';
 import { ImageRecords, type ImageState } from './image-records.ts';
@@ -30,6 +31,8 @@ export interface SkopeoImageStoreOptions {
   stallMs?: number;
   /** Replaces the threads that build layers, in tests. */
   buildLayer?: (job: LayerJob) => Promise<void>;
+  /** Called at every step of faults.ts. */
+  fault?: ImageFault;
   /** Called after layers were removed: whoever has them mounted lets go. */
   onLayersRemoved?: () => void;
 }
@@ -48,17 +51,19 @@ export class SkopeoImageStore implements ImageStore {
   readonly #buildah: Buildah;
   readonly #loader: ArchiveLoader;
   readonly #onLayersRemoved: () => void;
+  readonly #fault: ImageFault;
 
   constructor(options: SkopeoImageStoreOptions) {
     const { paths } = options;
+    const fault = options.fault ?? (() => {});
     const workers = new LayerWorkers(BUILDERS);
     this.#blobs = new BlobStore(path.join(paths.data, 'images', 'blobs'));
-    this.#layers = new LayerStore(
-      path.join(paths.data, 'layers'),
-      this.#blobs,
-      options.buildLayer ?? ((job) => workers.build(job)),
-    );
+    this.#layers = new LayerStore(path.join(paths.data, 'layers'), this.#blobs, async (job) => {
+      await (options.buildLayer ?? ((each) => workers.build(each)))(job);
+      fault('image.layer');
+    });
     this.#records = new ImageRecords(options.state);
+    this.#fault = fault;
     this.#import = new ImageImport(this.#blobs, this.#layers, this.#records);
     this.#temporary = path.join(paths.data, 'tmp', 'images');
     this.#stallMs = options.stallMs ?? STALL_MS;
@@ -81,14 +86,22 @@ export class SkopeoImageStore implements ImageStore {
   }
 
   async #pullFromRegistry(name: ImageName, options: PullOptions): Promise<ImageRecord> {
-    const parts = { blobs: this.#blobs, layers: this.#layers, temporary: this.#temporary, stallMs: this.#stallMs };
+    const parts = {
+      blobs: this.#blobs,
+      layers: this.#layers,
+      temporary: this.#temporary,
+      stallMs: this.#stallMs,
+      fault: this.#fault,
+    };
     const pulled = await new RegistryPull(parts, name, options).run();
     const tag = tagOf(name);
     const repoDigests = [...new Set([pulled.namedDigest, pulled.manifestDigest])].map(
       (digest) => `${repositoryOf(name)}@${digest}`,
     );
     const names = { tags: tag === undefined ? [] : [tag], repoDigests };
-    return this.#import.add(pulled.manifestDigest, names, options.onProgress ?? (() => {}));
+    const record = await this.#import.add(pulled.manifestDigest, names, options.onProgress ?? (() => {}));
+    this.#fault('image.stored');
+    return record;
   }
 
   async #pullFromFile(source: Exclude<Source, { transport: 'docker' }>, options: PullOptions): Promise<ImageRecord> {
