@@ -10,6 +10,8 @@ export interface Conversation {
   tty: boolean;
   stdin: boolean;
   detachKeys: Buffer;
+  /** Those not wanted are read and dropped; both where absent. */
+  outputs?: { stdout: boolean; stderr: boolean };
   signals?: SignalForwarder;
 }
 
@@ -20,7 +22,7 @@ export function detachKeysOf(flags: Values): Buffer {
 /** Docker refuses this too: a program that draws on a terminal cannot be fed from a pipe. */
 export function requireTerminal(wanted: { tty: boolean; stdin: boolean }): void {
   if (wanted.tty && wanted.stdin && !process.stdin.isTTY)
-    throw new BulkheadError('usage', 'the input device is not a TTY', { hint: 'Leave -t out.' });
+    throw new BulkheadError('not_a_terminal', 'the input device is not a TTY');
 }
 
 export function terminalSize(): { columns: number; rows: number } | undefined {
@@ -33,7 +35,11 @@ export function terminalSize(): { columns: number; rows: number } | undefined {
 /** The exit code of the process; 0 after detaching. */
 export async function converse(session: Session, how: Conversation): Promise<number> {
   how.signals?.passTo((name) => session.signal(name));
-  const output = [drain(session.stdout, process.stdout), drain(session.stderr, process.stderr)];
+  const { stdout = true, stderr = true } = how.outputs ?? {};
+  const output = [
+    stdout ? drain(session.stdout, process.stdout) : session.stdout.resume(),
+    stderr ? drain(session.stderr, process.stderr) : session.stderr.resume(),
+  ];
   if (how.tty) followSize(session);
   let detached: Promise<number> | undefined;
   if (how.stdin) {

@@ -11,7 +11,8 @@ export function report(error: unknown, env: NodeJS.ProcessEnv, command = ''): nu
     if (env.BULKHEAD_DEBUG) process.stderr.write(`${error.code}: ${error.stack}\n`);
     const { exit } = ERRORS[error.code];
     // What `run` could not begin is never mistaken for the exit code of a task, as in Docker.
-    return exit < 125 && (command === 'run' || command === 'create') ? 125 : exit;
+    const ours = error.code !== 'not_a_terminal' && (command === 'run' || command === 'create');
+    return exit < 125 && ours ? 125 : exit;
   }
   process.stderr.write(`bulkhead: a defect of the CLI: ${error instanceof Error ? error.stack : String(error)}\n`);
   process.stderr.write(`hint: ${ERRORS.internal.fix}\n`);

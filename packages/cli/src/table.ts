@@ -36,6 +36,7 @@ export const TABLE: Record<string, Entry> = {
   logs: { summary: "Show an instance's output", load: () => import('./commands/logs.ts') },
   attach: { summary: "Connect to an instance's streams", load: () => import('./commands/attach.ts') },
   exec: { summary: 'Run a command inside an instance', load: () => import('./commands/exec.ts') },
+  top: { summary: 'Show the processes inside an instance', load: () => import('./commands/top.ts') },
   cp: { summary: 'Copy files into or out of an instance', load: () => import('./commands/cp.ts') },
   inspect: { summary: 'Show everything about things', load: () => import('./commands/inspect.ts') },
   port: { summary: "Show an instance's published ports", load: () => import('./commands/port.ts') },

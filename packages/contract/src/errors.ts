@@ -18,6 +18,12 @@ export const ERRORS = {
     meaning: 'The command line has an unknown or wrong word.',
     fix: 'See `bulkhead COMMAND --help`.',
   },
+  not_a_terminal: {
+    status: 400,
+    exit: 1,
+    meaning: 'A terminal was asked for where there is none.',
+    fix: 'Leave -t out, or call it from a terminal.',
+  },
   invalid_request: {
     status: 400,
     exit: 125,

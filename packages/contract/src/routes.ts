@@ -92,14 +92,14 @@ export const ROUTES = {
     method: 'POST',
     path: '/v1/instances/:ref/stop',
     summary: 'Stop signal, then SIGKILL after the timeout.',
-    query: { timeoutMs: 'grace period' },
+    query: { timeoutMs: 'grace period', signal: 'instead of the stop signal' },
     answer: 'InstanceSummarySchema',
   },
   restartInstance: {
     method: 'POST',
     path: '/v1/instances/:ref/restart',
     summary: 'Stop and start.',
-    query: { timeoutMs: 'grace period' },
+    query: { timeoutMs: 'grace period', signal: 'instead of the stop signal' },
     answer: 'InstanceSummarySchema',
   },
   killInstance: {
@@ -146,6 +146,12 @@ export const ROUTES = {
     query: { stdin: 'also attach stdin' },
     stream: 'upgrade',
   },
+  top: {
+    method: 'GET',
+    path: '/v1/instances/:ref/top',
+    summary: 'Processes inside, with the ids they have there.',
+    answer: 'TopSchema',
+  },
   createExec: {
     method: 'POST',
     path: '/v1/instances/:ref/exec',
@@ -160,6 +166,12 @@ export const ROUTES = {
     summary: 'Starts it and streams it.',
     query: { columns: '', rows: '' },
     stream: 'upgrade',
+  },
+  startExecDetached: {
+    method: 'POST',
+    path: '/v1/exec/:id/start',
+    summary: 'Starts it without streams; its output is dropped.',
+    answer: 'ExecSchema',
   },
   inspectExec: { method: 'GET', path: '/v1/exec/:id', summary: 'State of an exec.', answer: 'ExecSchema' },
   stats: {

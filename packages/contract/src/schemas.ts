@@ -295,6 +295,12 @@ export const LogRecordSchema = Type.Object({
   timestamp: Type.String(),
   data: Type.String(),
 });
+export const TopSchema = Type.Object({
+  titles: Type.Array(Type.String()),
+  /** One row a process, in the order of the titles. */
+  processes: Type.Array(Type.Array(Type.String())),
+});
+
 export const ExecSchema = Type.Object({
   id: Type.String(),
   instance: Type.String(),

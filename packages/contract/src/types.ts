@@ -24,6 +24,7 @@ export type Explanation = Static<typeof S.ExplanationSchema>;
 export type UpdateInstance = Static<typeof S.UpdateInstanceSchema>;
 export type Wait = Static<typeof S.WaitSchema>;
 export type LogRecord = Static<typeof S.LogRecordSchema>;
+export type Top = Static<typeof S.TopSchema>;
 export type Exec = Static<typeof S.ExecSchema>;
 export type Pull = Static<typeof S.PullSchema>;
 export type Push = Static<typeof S.PushSchema>;

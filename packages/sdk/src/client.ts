@@ -84,10 +84,10 @@ export class Client {
   startInstance(ref: string): Promise<T.InstanceSummary> {
     return this.transport.json(ROUTES.startInstance, { params: { ref } });
   }
-  stopInstance(ref: string, query: { timeoutMs?: number } = {}): Promise<T.InstanceSummary> {
+  stopInstance(ref: string, query: { timeoutMs?: number; signal?: string } = {}): Promise<T.InstanceSummary> {
     return this.transport.json(ROUTES.stopInstance, { params: { ref }, query });
   }
-  restartInstance(ref: string, query: { timeoutMs?: number } = {}): Promise<T.InstanceSummary> {
+  restartInstance(ref: string, query: { timeoutMs?: number; signal?: string } = {}): Promise<T.InstanceSummary> {
     return this.transport.json(ROUTES.restartInstance, { params: { ref }, query });
   }
   killInstance(ref: string, query: { signal?: string } = {}): Promise<void> {
@@ -110,11 +110,17 @@ export class Client {
   attach(ref: string, query: { logs?: boolean; stdin?: boolean } = {}): Promise<Session> {
     return this.#session(ROUTES.attach, { params: { ref }, query });
   }
+  top(ref: string): Promise<T.Top> {
+    return this.transport.json(ROUTES.top, { params: { ref } });
+  }
   createExec(ref: string, body: T.ExecCreate): Promise<T.Exec> {
     return this.transport.json(ROUTES.createExec, { params: { ref }, body });
   }
   startExec(id: string, query: { columns?: number; rows?: number } = {}): Promise<Session> {
     return this.#session(ROUTES.startExec, { params: { id }, query });
+  }
+  startExecDetached(id: string): Promise<T.Exec> {
+    return this.transport.json(ROUTES.startExecDetached, { params: { id } });
   }
   inspectExec(id: string): Promise<T.Exec> {
     return this.transport.json(ROUTES.inspectExec, { params: { id } });

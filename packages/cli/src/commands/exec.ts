@@ -8,6 +8,7 @@ export const command: Command = {
   usage: '[FLAGS] INSTANCE COMMAND [ARG...]',
   summary: 'Run a command inside an instance',
   flags: [
+    { name: 'detach', short: 'd', kind: 'switch', meaning: 'Run in the background' },
     { name: 'interactive', short: 'i', kind: 'switch', meaning: 'Connect stdin' },
     { name: 'tty', short: 't', kind: 'switch', meaning: 'Give the command a terminal' },
     { name: 'env', short: 'e', kind: 'list', value: 'NAME=VALUE', meaning: 'Set a variable' },
@@ -24,12 +25,13 @@ export const command: Command = {
     const [instance, ...words] = args;
     const streams = { tty: flags.on('tty'), stdin: flags.on('interactive') };
     const detachKeys = detachKeysOf(flags);
-    requireTerminal(streams);
+    const detach = flags.on('detach');
+    if (!detach) requireTerminal(streams);
     const env = environment(flags, { cwd: process.cwd(), env: process.env });
     const [workdir, user] = [flags.text('workdir'), flags.text('user')];
     const engine = await client();
     const signals = new SignalForwarder();
-    signals.hold();
+    if (!detach) signals.hold();
     const { id } = await engine.createExec(instance!, {
       command: words,
       ...(env ? { env } : {}),
@@ -38,6 +40,10 @@ export const command: Command = {
       ...(streams.tty ? { tty: true } : {}),
       ...(streams.stdin ? { openStdin: true } : {}),
     });
+    if (detach) {
+      await engine.startExecDetached(id);
+      return 0;
+    }
     const session = await engine.startExec(id, streams.tty ? terminalSize() : {});
     return converse(session, { ...streams, detachKeys, signals });
   },

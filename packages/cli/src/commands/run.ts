@@ -1,4 +1,5 @@
 /** `run`: one request to create and start, one connection for the streams. */
+import { BulkheadError } from '@bulkhead/contract/errors';
 import type { Command, Flag } from '../command.ts';
 import { converse, detachKeysOf, requireTerminal } from '../conversation.ts';
 import { checkTogether, createInstance, runInstance } from '../creation.ts';
@@ -8,6 +9,14 @@ import { TASK_FLAGS } from '../task-flags.ts';
 
 const OWN_FLAGS: readonly Flag[] = [
   { name: 'detach', short: 'd', kind: 'switch', meaning: 'Run in the background and print the id' },
+  {
+    name: 'attach',
+    short: 'a',
+    kind: 'list',
+    value: 'STREAM',
+    choices: ['stdin', 'stdout', 'stderr'],
+    meaning: 'Connect only these streams',
+  },
   { name: 'detach-keys', kind: 'text', value: 'KEYS', meaning: 'Keys that leave a terminal (default ctrl-p,ctrl-q)' },
   { name: 'sig-proxy', kind: 'switch', meaning: 'Pass signals on to the task (default true)' },
 ];
@@ -30,7 +39,15 @@ export const command: Command = {
     checkTogether(flags);
     const body = taskBody(flags, args, { cwd: process.cwd(), env: process.env });
     const detach = flags.on('detach');
-    const streams = { tty: flags.on('tty'), stdin: flags.on('interactive') };
+    const chosen = flags.list('attach');
+    if (detach && chosen.length > 0)
+      throw new BulkheadError('usage', 'conflicting flags: --attach and --detach', { hint: 'Leave one of them out.' });
+    const wants = (stream: string): boolean => chosen.length === 0 || chosen.includes(stream);
+    const streams = {
+      tty: flags.on('tty'),
+      stdin: (flags.on('interactive') && wants('stdin')) || chosen.includes('stdin'),
+      outputs: { stdout: wants('stdout'), stderr: wants('stderr') },
+    };
     const detachKeys = detachKeysOf(flags);
     if (!detach) requireTerminal(streams);
     const engine = await client();
@@ -41,7 +58,8 @@ export const command: Command = {
     }
     const signals = new SignalForwarder();
     if (!flags.has('sig-proxy') || flags.on('sig-proxy')) signals.hold();
-    const session = await runInstance(engine, { ...body, start: true }, flags, streams.stdin);
+    const openStdin = streams.stdin ? { openStdin: true } : {};
+    const session = await runInstance(engine, { ...body, ...openStdin, start: true }, flags, streams.stdin);
     return converse(session, { ...streams, detachKeys, signals });
   },
 };

@@ -1,8 +1,9 @@
 /** Addresses of instances and execs. */
 import type { CreateInstance, ExecCreate, UpdateInstance } from '@bulkhead/contract';
-import type { InstanceRecord } from '../domain/instance.ts';
+import type { InstanceRecord, StopOptions } from '../domain/instance.ts';
 import type { Exec } from '../lifecycle/execs.ts';
 import type { Lifecycle } from '../lifecycle/lifecycle.ts';
+import type { Call } from './call.ts';
 import { INSTANCE_TESTS, matcher } from './filters.ts';
 import { detail, summary } from './present.ts';
 import type { Handlers } from './routes.ts';
@@ -13,6 +14,11 @@ const execAnswer = ({ id, instance, running, exitCode }: Exec) => ({
   running,
   ...(exitCode === undefined ? {} : { exitCode }),
 });
+
+function stopOf(call: Call): StopOptions {
+  const [timeoutMs, signal] = [call.number('timeoutMs'), call.text('signal')];
+  return { ...(timeoutMs === undefined ? {} : { timeoutMs }), ...(signal ? { signal } : {}) };
+}
 
 export function instanceRoutes(lifecycle: Lifecycle): Handlers {
   const { instances, execs, usage, deps } = lifecycle;
@@ -40,8 +46,8 @@ export function instanceRoutes(lifecycle: Lifecycle): Handlers {
     removeInstance: (call) =>
       instances.remove(call.param('ref'), { force: call.flag('force'), volumes: call.flag('volumes') }),
     startInstance: async (call) => answer(await instances.start(call.param('ref'))),
-    stopInstance: async (call) => answer(await instances.stop(call.param('ref'), call.number('timeoutMs'))),
-    restartInstance: async (call) => answer(await instances.restart(call.param('ref'), call.number('timeoutMs'))),
+    stopInstance: async (call) => answer(await instances.stop(call.param('ref'), stopOf(call))),
+    restartInstance: async (call) => answer(await instances.restart(call.param('ref'), stopOf(call))),
     killInstance: (call) => instances.kill(call.param('ref'), call.text('signal') || 'KILL'),
     waitInstance: async (call) => {
       const condition = call.text('condition') === 'removed' ? 'removed' : 'not-running';
@@ -49,7 +55,7 @@ export function instanceRoutes(lifecycle: Lifecycle): Handlers {
       return { exitCode: code, oomKilled };
     },
     renameInstance: async (call) => answer(await instances.rename(call.param('ref'), call.required('name'))),
-    pruneInstances: async () => ({ removed: await instances.prune(), freedBytes: 0 }),
+    pruneInstances: () => instances.prune(),
     logs: (call) => {
       const record = instances.find(call.param('ref'));
       const sinceMs = call.number('since');
@@ -69,6 +75,8 @@ export function instanceRoutes(lifecycle: Lifecycle): Handlers {
       })();
     },
     createExec: (call) => execAnswer(execs.create(call.param('ref'), call.body as ExecCreate)),
+    startExecDetached: async (call) => execAnswer(await execs.startDetached(call.param('id'))),
+    top: (call) => execs.top(call.param('ref')),
     inspectExec: (call) => execAnswer(execs.get(call.param('id'))),
     stats: (call) => {
       const references = call.all('ref');

@@ -57,6 +57,13 @@ export interface Lease {
   dnsServer: string;
 }
 
+/** How a stop was asked for; without, the task's own ways count. */
+export interface StopOptions {
+  timeoutMs?: number;
+  /** Name or number. */
+  signal?: string;
+}
+
 export interface InstanceRecord {
   /** 32 hex digits; the first 12 are the short id. */
   id: string;
@@ -77,6 +84,8 @@ export interface InstanceRecord {
   restartCount: number;
   /** The user asked for it to be stopped (restart policy `unless-stopped`, `always` until engine restart). */
   stopRequested: boolean;
+  /** Beside state `stopping`: an engine that takes over goes on with it. */
+  stop?: StopOptions;
   /** Beside state `removed`: its anonymous volumes go with it. */
   removeVolumes?: boolean;
   createdAt: number;

@@ -6,7 +6,7 @@ import type { ImageRecord } from '../ports/images.ts';
 import type { Explanation } from '../ports/policy.ts';
 import type { LifecycleDeps } from './deps.ts';
 import type { Events } from './events.ts';
-import { checkGrants } from './grants.ts';
+import { checkGrants, refuseUnsupported } from './grants.ts';
 import type { Images } from './images.ts';
 import type { Ledger } from './ledger.ts';
 import type { Levels } from './levels.ts';
@@ -61,6 +61,7 @@ export class Creator {
     for (const mount of volumes) if (mount.source === '') mount.source = newVolume();
     const known = volumes.length === 0 ? new Set<string>() : new Set(state.listVolumes().map((volume) => volume.name));
     const decision = await this.#levels.decide(task, image);
+    refuseUnsupported(task);
     checkGrants(task, binds, ownTrees, policy);
     fault('create.resolved');
 

@@ -87,6 +87,41 @@ export class Execs {
     return { session, exec };
   }
 
+  /** Nobody reads what it says; it runs on until it ends or its instance does. */
+  async startDetached(id: string): Promise<Exec> {
+    const { session, exec } = await this.start(id);
+    session.stdout.resume();
+    session.stderr.resume();
+    session.stdin.on('error', () => undefined);
+    session.stdin.end();
+    return exec;
+  }
+
+  /** Every level has the same small `ps`, run inside: process ids are those the task knows. */
+  async top(reference: string): Promise<{ titles: string[]; processes: string[][] }> {
+    const record = this.#running(reference);
+    const session = await this.#launcher.driverOf(record).exec(record.id, record.handle ?? '', {
+      args: ['/.bulkhead/busybox', 'ps', '-o', 'user,pid,ppid,stat,rss,args'],
+      env: ['PATH=/bin'],
+      cwd: '/',
+      user: '0:0',
+      groupAdd: [],
+      tty: false,
+      stdin: false,
+    });
+    session.stderr.resume();
+    const chunks: Buffer[] = [];
+    for await (const chunk of session.stdout) chunks.push(chunk as Buffer);
+    const code = await session.exit;
+    if (code !== 0)
+      throw new BulkheadError('start_failed', `no process can be started inside ${record.name} (${code})`);
+    const [, ...rows] = Buffer.concat(chunks).toString('utf8').trimEnd().split('\n');
+    const processes = rows
+      .map((row) => /^\s*(\S+)\s+(\d+)\s+(\d+)\s+(\S+(?: \S+)?)\s+(\S+)\s+(.*)$/.exec(row)?.slice(1) ?? [])
+      .filter((row) => row.length > 0 && !row.at(-1)?.startsWith('/.bulkhead/busybox ps -o'));
+    return { titles: ['USER', 'PID', 'PPID', 'STAT', 'RSS', 'COMMAND'], processes };
+  }
+
   #running(reference: string): InstanceRecord {
     const record = this.#ledger.find(reference);
     if (record.state !== 'running') throw new BulkheadError('wrong_state', `instance ${record.name} is not running`);

@@ -57,6 +57,17 @@ function describe(access: Access): string {
   }
 }
 
+/** What no policy could grant: it would be taken and have no effect. */
+export function refuseUnsupported(task: TaskSpec): void {
+  const refuse = (what: string, hint: string): never => {
+    throw new BulkheadError('not_supported', `${what} is not supported`, { hint });
+  };
+  if (task.privileged) refuse('privileged mode', 'Name the capabilities the task needs: --cap-add.');
+  if (task.devices.length > 0)
+    refuse(`the device ${JSON.stringify(task.devices[0])}`, 'Run what needs a device of the host outside of Bulkhead.');
+  if (task.network === 'host') refuse("the host's own network", 'Publish the ports the task serves: -p HOST:PORT.');
+}
+
 /** Throws `not_granted` for the first access the policy does not grant. `binds` are real host paths. */
 export function checkGrants(task: TaskSpec, binds: string[], ownTrees: string[], policy: Policy): void {
   for (const access of accesses(task, binds, ownTrees)) {

@@ -2,7 +2,7 @@
 
 import type { Readable } from 'node:stream';
 import { BulkheadError, type CreateInstance, type UpdateInstance } from '@bulkhead/contract';
-import type { InstanceRecord } from '../domain/instance.ts';
+import type { InstanceRecord, StopOptions } from '../domain/instance.ts';
 import type { Limits, RestartPolicy } from '../domain/task.ts';
 import type { Attachment, Exit, ProcessSpec, StartPlan } from '../ports/driver.ts';
 import type { LogQuery, LogRecord } from '../ports/supervisor.ts';
@@ -91,12 +91,12 @@ export class Instances {
     });
   }
 
-  async stop(reference: string, timeoutMs?: number): Promise<InstanceRecord> {
-    return this.#parts.stopping.stop(this.find(reference).id, timeoutMs);
+  async stop(reference: string, options: StopOptions = {}): Promise<InstanceRecord> {
+    return this.#parts.stopping.stop(this.find(reference).id, options);
   }
 
-  async restart(reference: string, timeoutMs?: number): Promise<InstanceRecord> {
-    const { id } = await this.stop(reference, timeoutMs);
+  async restart(reference: string, options: StopOptions = {}): Promise<InstanceRecord> {
+    const { id } = await this.stop(reference, options);
     return this.start(id);
   }
 
@@ -119,7 +119,7 @@ export class Instances {
           hint: 'Stop it first, or use --force.',
         });
       }
-      if (run) await this.#parts.stopping.stop(id, 0);
+      if (run) await this.#parts.stopping.stop(id, { timeoutMs: 0 });
       const done = await live.mutex.run(async () => {
         // It may have been started or removed while we waited.
         const record = this.#deps.state.getInstance(id);
@@ -132,10 +132,15 @@ export class Instances {
     }
   }
 
-  async prune(): Promise<string[]> {
+  async prune(): Promise<{ removed: string[]; freedBytes: number }> {
+    let freedBytes = 0;
     const idle = this.list().filter((record) => ['pending', 'stopped', 'failed'].includes(record.state));
-    for (const record of idle) await this.remove(record.id, { force: false, volumes: false });
-    return idle.map((record) => record.id);
+    for (const record of idle) {
+      const bytes = await this.#deps.storage.instanceBytes(record.id);
+      await this.remove(record.id, { force: false, volumes: false });
+      freedBytes += bytes;
+    }
+    return { removed: idle.map((record) => record.id), freedBytes };
   }
 
   /** Answers at once for what has ended already. `removed`: when it is gone. */

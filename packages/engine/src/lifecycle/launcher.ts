@@ -61,12 +61,14 @@ export class Launcher {
       const plan = startPlan(record, image, storage, lease);
       record = { ...record, state: 'starting' };
       fault('start.starting');
+      // Before its first output, which `--since` this moment has to find.
+      const startedAt = clock.now();
       const handle = await driver.start(plan);
       fault('start.driver');
       record = this.#ledger.step(
         record,
         'running',
-        { handle, lease, ports, startedAt: clock.now(), finishedAt: undefined, health: 'none' },
+        { handle, lease, ports, startedAt, finishedAt: undefined, health: 'none' },
         { action: 'start' },
       );
       fault('start.running');

@@ -49,8 +49,8 @@ export class Levels {
       level,
       available: false,
       holds: '',
-      reason: 'this engine has no driver for it',
-      fix: 'choose another level',
+      reason: level === 'vm' ? 'whole machines are not part of this version' : 'this engine has no driver for it',
+      fix: level === 'vm' ? 'use `microvm`: the strongest level there is' : 'choose another level',
       detail: {},
     };
     const answer = (driver?.fingerprint() ?? Promise.resolve(missing))

@@ -1,5 +1,5 @@
 /** Ends a run on request: the stop signal, then SIGKILL when its time is up. */
-import type { InstanceRecord } from '../domain/instance.ts';
+import type { InstanceRecord, StopOptions } from '../domain/instance.ts';
 import type { LifecycleDeps } from './deps.ts';
 import type { Launcher } from './launcher.ts';
 import type { Ledger } from './ledger.ts';
@@ -23,30 +23,32 @@ export class Stopping {
   }
 
   /** Answers when everything of the run is gone. Stopping what does not run only calls off its restart. */
-  async stop(id: string, timeoutMs?: number): Promise<InstanceRecord> {
+  async stop(id: string, options: StopOptions = {}): Promise<InstanceRecord> {
+    if (options.signal !== undefined) signalNumber(options.signal);
     const live = this.#table.of(id);
     const run = await live.mutex.run(async () => {
       live.restart?.abort();
       const record = this.#ledger.get(id);
       if (record.state === 'running') {
-        this.#ledger.step(record, 'stopping', { stopRequested: true });
+        this.#ledger.step(record, 'stopping', { stopRequested: true, stop: options });
         this.#deps.fault('stop.stopping');
       } else if (!record.stopRequested && record.state !== 'pending') {
         this.#ledger.change(record, { stopRequested: true });
       }
       return live.run;
     });
-    if (run) await this.finish(id, run, timeoutMs);
+    if (run) await this.finish(id, run, options);
     const record = this.#ledger.find(id);
     if (run) this.#ledger.tell(record, 'stop');
     return record;
   }
 
   /** Also for an instance that recovery found `stopping`. */
-  async finish(id: string, run: Run, timeoutMs?: number): Promise<void> {
+  async finish(id: string, run: Run, asked?: StopOptions): Promise<void> {
     const record = this.#ledger.get(id);
+    const { timeoutMs, signal } = asked ?? record.stop ?? {};
     const driver = this.#launcher.driverOf(record);
-    const stopSignal = record.spec.stopSignal ?? this.#imageSignal(record) ?? 'TERM';
+    const stopSignal = signal ?? record.spec.stopSignal ?? this.#imageSignal(record) ?? 'TERM';
     const send = async (signal: number) => {
       // It may end between our look and the signal.
       await driver

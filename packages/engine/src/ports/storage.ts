@@ -12,6 +12,8 @@ export interface Storage {
   logPath(id: string): string;
   /** Log and all; after the driver's destroy. Idempotent. */
   removeInstance(id: string): Promise<void>;
+  /** Its log and what it has written. */
+  instanceBytes(id: string): Promise<number>;
   instanceLeftovers(): Promise<string[]>;
 
   /** Host directory of a volume, whether it exists or not. */

@@ -93,17 +93,12 @@ export class DirectoryStorage implements Storage {
     await rm(join(this.#paths.data, 'volumes', name), { recursive: true, force: true });
   }
 
-  async volumeBytes(name: string): Promise<number> {
-    let bytes = 0;
-    try {
-      const directory = await opendir(this.volumePath(name), { recursive: true });
-      for await (const entry of directory) {
-        if (entry.isFile()) bytes += (await lstat(join(entry.parentPath, entry.name))).blocks * 512;
-      }
-    } catch {
-      // Files may go while we count: what was counted so far is the answer.
-    }
-    return bytes;
+  volumeBytes(name: string): Promise<number> {
+    return bytesBelow(this.volumePath(name));
+  }
+
+  instanceBytes(id: string): Promise<number> {
+    return bytesBelow(instanceData(this.#paths, id));
   }
 
   async bindSource(path: string): Promise<BindSource | undefined> {
@@ -114,4 +109,17 @@ export class DirectoryStorage implements Storage {
       return undefined;
     }
   }
+}
+
+async function bytesBelow(path: string): Promise<number> {
+  let bytes = 0;
+  try {
+    const directory = await opendir(path, { recursive: true });
+    for await (const entry of directory) {
+      if (entry.isFile()) bytes += (await lstat(join(entry.parentPath, entry.name))).blocks * 512;
+    }
+  } catch {
+    // Files may go while we count: what was counted so far is the answer.
+  }
+  return bytes;
 }
