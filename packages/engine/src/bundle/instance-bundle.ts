@@ -2,6 +2,7 @@
 import { chownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { BulkheadError } from '@bulkhead/contract';
+import type { MountSpec } from '../domain/task.ts';
 import type { StartPlan } from '../ports/driver.ts';
 import type { RootfsStore } from '../ports/rootfs.ts';
 import { CompiledFilters } from './compiled-filters.ts';
@@ -33,7 +34,7 @@ export class InstanceBundles {
   write(
     plan: StartPlan,
     from: { folder: string; root: string; identity: Identity; runtime: Runtime },
-  ): Pick<Handle, 'rlimits' | 'lowered'> {
+  ): Pick<Handle, 'rlimits' | 'lowered' | 'unmapped'> {
     const { folder, root, identity, runtime } = from;
     const { rootfs, cgroup } = this.#deps;
     const { rlimits, lowered } = rlimitsOf(plan.ulimits, this.#highest);
@@ -52,8 +53,9 @@ export class InstanceBundles {
       ...(runtime.seccomp ? { seccomp: { rules, ...(compiled ? { compiled } : {}) } } : {}),
       ...tmpOf(root, runtime, plan.readOnlyRoot),
     };
-    writeFileSync(path.join(folder, 'config.json'), JSON.stringify(bundleConfig(plan, facts)));
-    return { rlimits, lowered };
+    const { mounts, unmapped } = this.#mapped(plan);
+    writeFileSync(path.join(folder, 'config.json'), JSON.stringify(bundleConfig({ ...plan, mounts }, facts)));
+    return { rlimits, lowered, unmapped };
   }
 
   /** The runtime has started this plan: what it compiled for it serves the next. */
@@ -62,6 +64,19 @@ export class InstanceBundles {
     const rules = seccompProfile(plan.capabilities);
     if (this.#filters.find(rules, runtime.command) === undefined)
       this.#filters.keep(rules, runtime.command, path.join(runtime.state, plan.id, runtime.compiledFilter));
+  }
+
+  /** Folders of the host as its users know them; what cannot be shown so is shown as it is, and told. */
+  #mapped(plan: StartPlan): { mounts: MountSpec[]; unmapped: string[] } {
+    const { rootfs } = this.#deps;
+    const unmapped: string[] = [];
+    const mounts = plan.mounts.map((mount) => {
+      if (!mount.hostOwners || rootfs.idMap() === undefined) return mount;
+      const source = rootfs.mapTree?.(plan.id, mount.source, mount.readOnly);
+      if (source === undefined) unmapped.push(mount.target);
+      return source === undefined ? mount : { ...mount, source };
+    });
+    return { mounts, unmapped };
   }
 
   #etcFiles(plan: StartPlan, folder: string): BundleFacts['files'] {

@@ -86,7 +86,7 @@ export abstract class RuntimeDriver implements Driver {
     await ensureWorkingDirectory(rootfs, root, plan);
     const identity = await resolveUser(rootfs, root, plan.process.user, plan.process.groupAdd);
     const folder = this.bundleOf(plan.id);
-    const { rlimits, lowered } = this.#bundles.write(plan, { folder, root, identity, runtime });
+    const { rlimits, lowered, unmapped } = this.#bundles.write(plan, { folder, root, identity, runtime });
     await this.#networkSysctls(plan);
     const { pid } = await supervisor.start({
       id: plan.id,
@@ -109,6 +109,7 @@ export abstract class RuntimeDriver implements Driver {
       capabilities: plan.capabilities,
       ...(rlimits && rlimits.length > 0 ? { rlimits } : {}),
       ...(lowered && lowered.length > 0 ? { lowered } : {}),
+      ...(unmapped && unmapped.length > 0 ? { unmapped } : {}),
       ...(plan.lease ? { lease: plan.lease } : {}),
     };
     return JSON.stringify(handle);
@@ -222,8 +223,12 @@ export abstract class RuntimeDriver implements Driver {
   }
 
   async inspect(_id: string, handle: string | undefined): Promise<Record<string, string>> {
-    const { lowered = [] } = handle === undefined ? {} : (JSON.parse(handle) as Handle);
-    return { ...(await this.facts()), ...(lowered.length > 0 ? { ulimitsLowered: lowered.join(', ') } : {}) };
+    const { lowered = [], unmapped = [] } = handle === undefined ? {} : (JSON.parse(handle) as Handle);
+    return {
+      ...(await this.facts()),
+      ...(lowered.length > 0 ? { ulimitsLowered: lowered.join(', ') } : {}),
+      ...(unmapped.length > 0 ? { bindsWithForeignOwners: unmapped.join(', ') } : {}),
+    };
   }
 
   async readArchive(plan: StartPlan, handle: string | undefined, source: string): Promise<Readable> {

@@ -51,6 +51,8 @@ export interface Handle {
   capabilities: string[];
   /** As set for the main process; `exec` gets the same. */
   rlimits?: { type: string; soft: number; hard: number }[];
+  /** Targets of binds whose owners could not be mapped. */
+  unmapped?: string[];
   /** Limits that were asked for higher than this host can give. */
   lowered?: string[];
 }

@@ -17,6 +17,8 @@ export interface MountSpec {
   /** Absolute path inside the instance. */
   target: string;
   readOnly: boolean;
+  /** bind only: owners are those of the host, as far as the host can; else they look like nobody's. */
+  hostOwners?: boolean;
   /** tmpfs only. */
   sizeBytes?: number;
   /** tmpfs only, e.g. 0o1777. */

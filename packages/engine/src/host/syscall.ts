@@ -18,6 +18,7 @@ const callIoctlNumber = libc.func('int ioctl(int fd, unsigned long request, unsi
 /** The same on x86-64 and arm64 for every call since 5.0; the older ones differ. */
 const NUMBER =
   process.arch === 'arm64' ? { mount: 40, umount2: 39, mkdirat: 34 } : { mount: 165, umount2: 166, mkdirat: 258 };
+const OPEN_TREE = 428;
 const MOVE_MOUNT = 429;
 const FSOPEN = 430;
 const FSCONFIG = 431;
@@ -27,6 +28,8 @@ const MOUNT_SETATTR = 442;
 
 const AT_FDCWD = -100;
 const AT_EMPTY_PATH = 0x1000;
+const AT_RECURSIVE = 0x8000;
+const OPEN_TREE_CLONE = 1;
 export const O_PATH = 0o10000000;
 export const O_DIRECTORY = process.arch === 'arm64' ? 0o40000 : 0o200000;
 const O_CLOEXEC = 0o2000000;
@@ -93,12 +96,24 @@ export function moveMount(detached: number, target: string): void {
   checked(result, 'move_mount', target);
 }
 
+/** A detached copy of what is mounted at `source`, which may be a file, and with `recursive` of all below it. */
+export function openTree(source: string, recursive: boolean): number {
+  const flags = OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+  return checked(callWithPath(OPEN_TREE, AT_FDCWD, source, flags, 0, 0), 'open_tree', source);
+}
+
 /** Sets attributes of a mount given by descriptor; `userNamespace` is the descriptor MOUNT_ATTR_IDMAP maps by. */
-export function mountSetattr(mountFd: number, attributes: number, userNamespace?: number): void {
+export function mountSetattr(
+  mountFd: number,
+  attributes: number,
+  userNamespace?: number,
+  options: { recursive: boolean } = { recursive: false },
+): void {
   const attr = Buffer.alloc(32);
   attr.writeBigUInt64LE(BigInt(attributes), 0);
   attr.writeBigUInt64LE(BigInt(userNamespace ?? 0), 24);
-  const result = callSetattr(MOUNT_SETATTR, mountFd, '', AT_EMPTY_PATH, attr, attr.length);
+  const flags = AT_EMPTY_PATH | (options.recursive ? AT_RECURSIVE : 0);
+  const result = callSetattr(MOUNT_SETATTR, mountFd, '', flags, attr, attr.length);
   checked(result, 'mount_setattr', `0x${attributes.toString(16)}`);
 }
 

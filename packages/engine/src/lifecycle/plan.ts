@@ -61,10 +61,11 @@ export function startPlan(
   const { spec } = record;
   const hostname = hostnameOf(record);
   const mounts = spec.mounts
-    .map(
-      (mount): MountSpec =>
-        mount.type === 'volume' ? { ...mount, type: 'bind', source: storage.volumePath(mount.source) } : mount,
-    )
+    .map((mount): MountSpec => {
+      if (mount.type === 'volume') return { ...mount, type: 'bind', source: storage.volumePath(mount.source) };
+      // Who is not trusted does not write to the host as its root, not even where it was granted a folder.
+      return mount.type === 'bind' && spec.trust === 'trusted' ? { ...mount, hostOwners: true } : mount;
+    })
     // A mount below another must come after it.
     .sort((a, b) => a.target.split('/').length - b.target.split('/').length);
   return {

@@ -11,6 +11,11 @@ export interface RootfsStore {
   idMap(): IdMap | undefined;
   /** Mounts layers (lowest first) plus the instance's writable layer; returns the merged directory. Idempotent. */
   mount(id: string, layers: string[]): Promise<string>;
+  /**
+   * Shows a directory or file of the host with its owners as they are: host id n is n inside. Undefined where this host or
+   * the file system cannot. It goes with {@link unmount}.
+   */
+  mapTree?(id: string, source: string, readOnly: boolean): string | undefined;
   /** Idempotent. */
   unmount(id: string): Promise<void>;
   /** Deletes the instance's writable layer (after unmount). Idempotent. */

@@ -14,6 +14,8 @@ import {
 } from '../host/syscall.ts';
 import type { HostPaths } from '../ports/host.ts';
 import { attachLoop } from './loop-device.ts';
+import { isListedMount, mountMapped } from './mapped-tree.ts';
+import { UnpackedLayers } from './unpacked-layers.ts';
 
 const DIFF_ID = /^sha256:([0-9a-f]{64})$/;
 
@@ -22,25 +24,45 @@ export function isMountPoint(directory: string): boolean {
   return own !== undefined && own.dev !== statSync(path.dirname(directory)).dev;
 }
 
+/** How this host shows a layer to a user namespace. */
+export interface MappedForm {
+  /** Descriptor. */
+  userNamespace: number;
+  form: 'squashfs' | 'directory';
+}
+
 export class LayerMounts {
   readonly #paths: HostPaths;
+  readonly #unpacked: UnpackedLayers;
+  /** Known to be mounted, in the form of directories. */
+  readonly #mapped = new Set<string>();
 
   constructor(paths: HostPaths) {
     this.#paths = paths;
+    this.#unpacked = new UnpackedLayers(paths.data);
   }
 
   file(layer: string): string {
     return path.join(this.#paths.data, 'layers', `${hexOf(layer)}.sqfs`);
   }
 
-  /** The directory where `layer` is mounted, seen through `userNamespace`'s id map where given. Idempotent. */
-  ensure(layer: string, userNamespace?: number): string {
+  /** The directory where `layer` is mounted, seen through the map's user namespace where given. Idempotent. */
+  ensure(layer: string, map?: MappedForm): string {
     const target = path.join(this.#root, hexOf(layer).slice(0, 12));
-    if (isMountPoint(target)) return target;
+    if (isMountPoint(target) || this.#mapped.has(target)) return target;
+    if (map?.form === 'directory' && isListedMount(target)) {
+      this.#mapped.add(target);
+      return target;
+    }
     const file = this.file(layer);
     if (!existsSync(file)) throw new BulkheadError('no_such_image', `the layer ${layer} is not in the store`);
     mkdirSync(target, { recursive: true, mode: 0o711 });
-    this.#attach(file, target, userNamespace);
+    if (map?.form === 'directory') {
+      const source = this.#unpacked.ensure(hexOf(layer), file);
+      const { userNamespace } = map;
+      mountMapped({ source, target, userNamespace, readOnly: true, recursive: false });
+      this.#mapped.add(target);
+    } else this.#attach(file, target, map?.userNamespace);
     return target;
   }
 
@@ -48,13 +70,17 @@ export class LayerMounts {
   sweep(options: { all: boolean }): void {
     if (!existsSync(this.#root)) return;
     const files = this.#files();
-    const shown = options.all ? new Set<string>() : this.#shown();
+    const shown = this.#shown();
     for (const name of readdirSync(this.#root)) {
       const target = path.join(this.#root, name);
       if (!options.all && (files.has(name) || shown.has(name))) continue;
-      if (isMountPoint(target)) umount(target, MNT_DETACH);
+      if (isMountPoint(target) || isListedMount(target)) umount(target, MNT_DETACH);
+      this.#mapped.delete(target);
       rmdirSync(target);
     }
+    // A mount that is let go lives on below an overlay; the directory it shows must, too.
+    const needed = (short: string): boolean => files.has(short) || shown.has(short);
+    this.#unpacked.sweep((name) => /^[0-9a-f]{64}$/.test(name) && needed(name.slice(0, 12)));
   }
 
   get #root(): string {

@@ -7,7 +7,8 @@ import type { HostPaths } from '../ports/host.ts';
 import type { IdMap, RootfsStore } from '../ports/rootfs.ts';
 import { ensureDirectoryBelow, readFileBelow } from './confined.ts';
 import { probeIdMap } from './id-map-probe.ts';
-import { isMountPoint, LayerMounts } from './layer-mounts.ts';
+import { isMountPoint, LayerMounts, type MappedForm } from './layer-mounts.ts';
+import { isListedMount, mountMapped } from './mapped-tree.ts';
 
 const DEFAULT_MAP: IdMap = { hostId: 100_000, count: 65_536 };
 const INSTANCE_ID = /^[0-9a-f]{32}$/;
@@ -18,40 +19,62 @@ export interface OverlayRootfsOptions {
   paths: HostPaths;
   /** The range of every instance at container level. */
   idMap?: IdMap;
+  /** Only these, for tests; the first that works is taken. */
+  forms?: readonly MappedForm['form'][];
 }
 
 export class OverlayRootfs implements RootfsStore {
   readonly #paths: HostPaths;
   readonly #layers: LayerMounts;
   readonly #wantedMap: IdMap;
-  #userNamespace: number | undefined;
+  readonly #forms: readonly MappedForm['form'][] | undefined;
+  #form: MappedForm | undefined;
 
   constructor(options: OverlayRootfsOptions) {
     this.#paths = options.paths;
     this.#layers = new LayerMounts(options.paths);
     this.#wantedMap = options.idMap ?? DEFAULT_MAP;
+    this.#forms = options.forms;
   }
 
-  /** Finds out by use whether this kernel maps the ids of a squashfs. Call once, before anything else. */
+  /** Finds out by use in which form this kernel maps the ids of a layer. Call once, before anything else. */
   async init(): Promise<void> {
     mkdirSync(path.join(this.#paths.run, 'instances'), { recursive: true, mode: 0o711 });
-    this.#userNamespace = await probeIdMap(this.#paths, this.#wantedMap);
+    this.#form = await probeIdMap(this.#paths, this.#wantedMap, this.#forms);
   }
 
   idMap(): IdMap | undefined {
-    return this.#userNamespace === undefined ? undefined : this.#wantedMap;
+    return this.#form === undefined ? undefined : this.#wantedMap;
   }
 
   async mount(id: string, layers: string[]): Promise<string> {
     const target = this.#target(id);
     if (isMountPoint(target)) return target;
     mkdirSync(target, { recursive: true, mode: 0o711 });
-    const lower = layers.map((layer) => this.#layers.ensure(layer, this.#userNamespace)).reverse();
+    const lower = layers.map((layer) => this.#layers.ensure(layer, this.#form)).reverse();
     this.#overlay(lower.length > 0 ? lower : [this.#emptyLayer()], this.#writable(id), target);
     return target;
   }
 
+  mapTree(id: string, source: string, readOnly: boolean): string | undefined {
+    if (this.#form === undefined) return undefined;
+    const { userNamespace } = this.#form;
+    const folder = this.#trees(id);
+    const target = path.join(folder, String(listed(folder).length));
+    try {
+      mountMapped({ source, target, userNamespace, readOnly, recursive: true });
+      return target;
+    } catch {
+      // A file system that maps no ids, there or below it.
+      return undefined;
+    }
+  }
+
   async unmount(id: string): Promise<void> {
+    const trees = this.#trees(id);
+    for (const name of listed(trees))
+      while (isListedMount(path.join(trees, name))) umount(path.join(trees, name), MNT_DETACH);
+    rmSync(trees, { recursive: true, force: true });
     const target = this.#target(id);
     while (isMountPoint(target)) umount(target, MNT_DETACH);
     if (existsSync(target)) rmdirSync(target);
@@ -101,6 +124,11 @@ export class OverlayRootfs implements RootfsStore {
     return path.join(this.#paths.run, 'instances', checkedId(id), 'rootfs');
   }
 
+  /** Where what is bound into the instance is shown with its owners mapped. */
+  #trees(id: string): string {
+    return path.join(this.#paths.run, 'instances', checkedId(id), 'trees');
+  }
+
   #instance(id: string): string {
     return path.join(this.#paths.data, 'instances', checkedId(id));
   }
@@ -147,6 +175,10 @@ export class OverlayRootfs implements RootfsStore {
 /** Overlay's own separators inside a path are escaped by a backslash. */
 function escaped(directory: string): string {
   return directory.replace(/[\\:,]/g, (character) => `\\${character}`);
+}
+
+function listed(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 function checkedId(id: string): string {
