@@ -78,6 +78,30 @@ export const ERRORS = {
     meaning: 'The policy file is wrong.',
     fix: 'Correct it at the place named; `bulkhead explain` checks it.',
   },
+  compose_invalid: {
+    status: 400,
+    exit: 1,
+    meaning: 'The Compose file is wrong.',
+    fix: 'Correct it at the place named; `bulkhead config` checks it.',
+  },
+  compose_unsupported: {
+    status: 400,
+    exit: 1,
+    meaning: 'The Compose file asks for something that is not supported here.',
+    fix: 'Change it as the message says; docs/compose.md lists what is supported.',
+  },
+  compose_variable: {
+    status: 400,
+    exit: 1,
+    meaning: 'A variable in the Compose file is written wrong or is not set.',
+    fix: 'Set it in the environment or in the .env file.',
+  },
+  compose_file_missing: {
+    status: 400,
+    exit: 1,
+    meaning: 'A file that the Compose file needs is not there.',
+    fix: 'Check the path, or name the file with -f.',
+  },
   not_granted: {
     status: 403,
     exit: 125,

@@ -13,7 +13,11 @@ export interface EnvironmentFileOptions {
 const LINE = /^[ \t]*(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_.-]*)[ \t]*(?:([=:])[ \t]*)?/;
 const ESCAPES: Record<string, string> = { n: '\n', r: '\r', t: '\t', '"': '"', '\\': '\\', $: '$$', "'": "'" };
 
-export function parseEnvironmentFile(file: string, text: string, options: EnvironmentFileOptions): Record<string, string> {
+export function parseEnvironmentFile(
+  file: string,
+  text: string,
+  options: EnvironmentFileOptions,
+): Record<string, string> {
   const found: Record<string, string> = {};
   const clean = text.replace(/^\uFEFF/, '').replaceAll('\r\n', '\n');
   const lines = clean.split('\n');
@@ -22,11 +26,17 @@ export function parseEnvironmentFile(file: string, text: string, options: Enviro
     if (/^[ \t]*(#|$)/.test(line)) continue;
     const at = (index: number): Place => ({ file, line: number + 1, column: index + 1 });
     const head = LINE.exec(line);
-    if (!head) refuse(at(line.search(/[^ \t]/)), `${JSON.stringify(line.slice(0, 40))} is not NAME=VALUE`, 'A name is letters, digits and _, beginning with a letter; comments begin with #.');
+    if (!head)
+      refuse(
+        at(line.search(/[^ \t]/)),
+        `${JSON.stringify(line.slice(0, 40))} is not NAME=VALUE`,
+        'A name is letters, digits and _, beginning with a letter; comments begin with #.',
+      );
     const name = head[1]!;
     const start = head[0].length;
     if (head[2] === undefined) {
-      if (start < line.length && !/^\s*#/.test(line.slice(start))) refuse(at(start), `after the name ${name} comes =`, `Write ${name}=VALUE.`);
+      if (start < line.length && !/^\s*#/.test(line.slice(start)))
+        refuse(at(start), `after the name ${name} comes =`, `Write ${name}=VALUE.`);
       const inherited = options.variables[name];
       if (inherited !== undefined) found[name] = inherited;
       continue;
@@ -44,7 +54,10 @@ export function parseEnvironmentFile(file: string, text: string, options: Enviro
       });
     const quote = line[start];
     if (quote !== '"' && quote !== "'") {
-      const value = line.slice(start).replace(/(^|[ \t])#.*$/, '').trimEnd();
+      const value = line
+        .slice(start)
+        .replace(/(^|[ \t])#.*$/, '')
+        .trimEnd();
       found[name] = expand(value, start);
       continue;
     }
@@ -52,14 +65,26 @@ export function parseEnvironmentFile(file: string, text: string, options: Enviro
     let body = line.slice(start + 1);
     let end = closing(body, quote);
     while (end < 0) {
-      if (++number >= lines.length) refuse(opened, `the quote ${quote} of ${name} is not closed`, `Add the missing ${quote}.`);
+      if (++number >= lines.length)
+        refuse(opened, `the quote ${quote} of ${name} is not closed`, `Add the missing ${quote}.`);
       body += `\n${lines[number]}`;
       end = closing(body, quote);
     }
     const rest = body.slice(end + 1);
-    if (!/^\s*(#|$)/.test(rest)) refuse({ ...opened, line: number + 1 }, `text follows the closing quote of ${name}`, 'Quote the whole value, or begin a comment with #.');
+    if (!/^\s*(#|$)/.test(rest))
+      refuse(
+        { ...opened, line: number + 1 },
+        `text follows the closing quote of ${name}`,
+        'Quote the whole value, or begin a comment with #.',
+      );
     const inner = body.slice(0, end);
-    found[name] = quote === "'" ? inner : expand(inner.replace(/\\(.)/gs, (whole, one: string) => ESCAPES[one] ?? whole), start + 1);
+    found[name] =
+      quote === "'"
+        ? inner
+        : expand(
+            inner.replace(/\\(.)/gs, (whole, one: string) => ESCAPES[one] ?? whole),
+            start + 1,
+          );
   }
   return found;
 }

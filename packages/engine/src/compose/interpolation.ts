@@ -53,7 +53,11 @@ class Reader {
     const name = this.#match(NAME);
     if (name === undefined) {
       const shown = JSON.stringify(this.#text.slice(start, start + 2));
-      this.#options.fail(start, `${shown} begins no variable`, 'Write $$ for a dollar sign, $NAME or ${NAME} for a variable.');
+      this.#options.fail(
+        start,
+        `${shown} begins no variable`,
+        'Write $$ for a dollar sign, $NAME or ${NAME} for a variable.',
+      );
     }
     return live ? this.#value(name, start) : '';
   }
@@ -62,7 +66,11 @@ class Reader {
     this.#at++;
     const name = this.#match(NAME);
     if (name === undefined) {
-      this.#options.fail(start, 'after ${ comes the name of a variable', 'A name is letters, digits and _; write $$ for a dollar sign.');
+      this.#options.fail(
+        start,
+        'after ${ comes the name of a variable',
+        'A name is letters, digits and _; write $$ for a dollar sign.',
+      );
     }
     const operator = this.#match(OPERATOR) ?? '';
     const { variables } = this.#options;
@@ -71,7 +79,11 @@ class Reader {
     const kind = operator.at(-1);
     if (kind === undefined && this.#at < this.#text.length && this.#text[this.#at] !== '}') {
       const shown = JSON.stringify(this.#text[this.#at]);
-      this.#options.fail(this.#at, `${shown} cannot follow the name ${name} here`, 'Use ${NAME}, ${NAME:-default}, ${NAME:?message} or ${NAME:+instead}.');
+      this.#options.fail(
+        this.#at,
+        `${shown} cannot follow the name ${name} here`,
+        'Use ${NAME}, ${NAME:-default}, ${NAME:?message} or ${NAME:+instead}.',
+      );
     }
     const wordIsUsed = live && (kind === '+' ? filled : kind !== undefined && !filled);
     const word = kind === undefined ? '' : this.text(true, wordIsUsed);
@@ -80,7 +92,11 @@ class Reader {
     if (!live) return '';
     if (kind === '?' && !filled) {
       const state = set ? 'is empty' : 'is not set';
-      this.#options.fail(start, `the variable ${name} ${state}${word === '' ? '' : `: ${word}`}`, `Set ${name} in the environment or in the .env file.`);
+      this.#options.fail(
+        start,
+        `the variable ${name} ${state}${word === '' ? '' : `: ${word}`}`,
+        `Set ${name} in the environment or in the .env file.`,
+      );
     }
     if (kind === '+') return word;
     if (kind === '-' && !filled) return word;

@@ -33,14 +33,20 @@ class YamlReader {
     const mistake =
       this.#document.errors[0] ?? this.#document.warnings.find((warning) => warning.code !== 'TAG_RESOLVE_FAILED');
     if (mistake?.code === 'MULTIPLE_DOCS') {
-      refuse(this.#at(mistake.pos[0]), 'a second YAML document begins here', 'Put it into a file of its own and name both with -f.');
+      refuse(
+        this.#at(mistake.pos[0]),
+        'a second YAML document begins here',
+        'Put it into a file of its own and name both with -f.',
+      );
     }
     if (mistake) {
       const tab = this.#text.slice(mistake.pos[0]).startsWith('\t') || mistake.code === 'TAB_AS_INDENT';
       refuse(
         this.#at(mistake.pos[0]),
         `this is not valid YAML: ${mistake.message.split('\n')[0]}`,
-        tab ? 'Indent with spaces: YAML does not take tabs.' : 'Correct the indentation, quotes or brackets at this place.',
+        tab
+          ? 'Indent with spaces: YAML does not take tabs.'
+          : 'Correct the indentation, quotes or brackets at this place.',
       );
     }
     const root = this.#document.contents as Node | null;
@@ -54,28 +60,44 @@ class YamlReader {
   }
 
   #inside(node: Scalar, index: number): Place {
-    const [, line = '1', column = '1'] = /:(\d+):(\d+)$/.exec(this.#positions.inside(node as Scalar<string>, index)) ?? [];
+    const [, line = '1', column = '1'] =
+      /:(\d+):(\d+)$/.exec(this.#positions.inside(node as Scalar<string>, index)) ?? [];
     return { file: this.#file, line: Number(line), column: Number(column) };
   }
 
   #tree(node: Node | null | undefined, depth: number): Tree {
     const at = this.#at(node?.range?.[0] ?? 0);
-    if (++this.#count > MAX_NODES) refuse(at, `the file has more than ${MAX_NODES} values once its aliases are resolved`, 'Use fewer aliases of aliases.');
-    if (depth > MAX_DEPTH) refuse(at, `this is nested more than ${MAX_DEPTH} deep`, 'An anchor must not hold an alias of itself.');
+    if (++this.#count > MAX_NODES)
+      refuse(
+        at,
+        `the file has more than ${MAX_NODES} values once its aliases are resolved`,
+        'Use fewer aliases of aliases.',
+      );
+    if (depth > MAX_DEPTH)
+      refuse(at, `this is nested more than ${MAX_DEPTH} deep`, 'An anchor must not hold an alias of itself.');
     if (isAlias(node)) return this.#tree(this.#target(node, at), depth + 1);
     const mark = this.#mark(node, at);
     if (isMap(node)) return { ...this.#map(node.items, at, depth), ...mark };
-    if (isSeq(node)) return { kind: 'list', at, items: node.items.map((item) => this.#tree(item as Node, depth + 1)), ...mark };
+    if (isSeq(node))
+      return { kind: 'list', at, items: node.items.map((item) => this.#tree(item as Node, depth + 1)), ...mark };
     if (!isScalar(node)) return { kind: 'scalar', at, value: null };
     const { value, source } = node;
-    if (typeof value === 'string') return { kind: 'scalar', at, value, inside: (index) => this.#inside(node, index), ...mark };
-    if (typeof value === 'number') return { kind: 'scalar', at, value, ...(source === undefined ? {} : { written: source }), ...mark };
-    return { kind: 'scalar', at, value: typeof value === 'boolean' ? value : value === null ? null : String(value), ...mark };
+    if (typeof value === 'string')
+      return { kind: 'scalar', at, value, inside: (index) => this.#inside(node, index), ...mark };
+    if (typeof value === 'number')
+      return { kind: 'scalar', at, value, ...(source === undefined ? {} : { written: source }), ...mark };
+    return {
+      kind: 'scalar',
+      at,
+      value: typeof value === 'boolean' ? value : value === null ? null : String(value),
+      ...mark,
+    };
   }
 
   #target(alias: Alias, at: Place): Node {
     const target = alias.resolve(this.#document);
-    if (!target) refuse(at, `there is no anchor &${alias.source} before this`, `Define it with &${alias.source} above.`);
+    if (!target)
+      refuse(at, `there is no anchor &${alias.source} before this`, `Define it with &${alias.source} above.`);
     return target;
   }
 
@@ -94,14 +116,24 @@ class YamlReader {
       const keyNode = isAlias(key) ? key.resolve(this.#document) : key;
       const keyAt = this.#at((key as Node | null)?.range?.[0] ?? 0);
       if (!isScalar(keyNode)) refuse(keyAt, 'a key is a word, not a list or mapping');
-      const name = keyNode.value === null ? '' : typeof keyNode.value === 'string' ? keyNode.value : (keyNode.source ?? String(keyNode.value));
+      const name =
+        keyNode.value === null
+          ? ''
+          : typeof keyNode.value === 'string'
+            ? keyNode.value
+            : (keyNode.source ?? String(keyNode.value));
       if (name === '<<') {
         for (const source of this.#mergeSources(value as Node, keyAt, depth))
           for (const [inner, entry] of source.entries) if (!merged.has(inner)) merged.set(inner, entry);
         continue;
       }
       const first = entries.get(name);
-      if (first) refuse(keyAt, `the key ${JSON.stringify(name)} is already given at ${placeText(first.keyAt)}`, 'Keep one of the two.');
+      if (first)
+        refuse(
+          keyAt,
+          `the key ${JSON.stringify(name)} is already given at ${placeText(first.keyAt)}`,
+          'Keep one of the two.',
+        );
       const tree = this.#tree(value as Node | null, depth + 1);
       entries.set(name, { keyAt, value: value === null ? { ...tree, at: keyAt } : tree });
     }
@@ -113,7 +145,13 @@ class YamlReader {
     const tree = this.#tree(node, depth + 1);
     const sources = tree.kind === 'list' ? tree.items : [tree];
     return sources.map((source) =>
-      source.kind === 'map' ? source : refuse(keyAt, '<< takes a mapping or a list of mappings', 'Write << : *anchor, where the anchor is on a mapping.'),
+      source.kind === 'map'
+        ? source
+        : refuse(
+            keyAt,
+            '<< takes a mapping or a list of mappings',
+            'Write << : *anchor, where the anchor is on a mapping.',
+          ),
     );
   }
 }
