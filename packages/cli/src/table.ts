@@ -24,6 +24,7 @@ export const TABLE: Record<string, Entry> = {
   doctor: { summary: 'Probe what this host can provide', load: () => import('./commands/doctor.ts') },
   version: { summary: 'Show versions', load: () => import('./commands/version.ts') },
   explain: { summary: 'Show which level a task would get, and why', load: () => import('./commands/explain.ts') },
+  config: { summary: 'Check Compose files and print them resolved', load: () => import('./commands/config.ts') },
   run: { summary: 'Create and start an instance', load: () => import('./commands/run.ts') },
   create: { summary: 'Create an instance without starting it', load: () => import('./commands/create.ts') },
   start: { summary: 'Start stopped instances', load: () => import('./commands/start.ts') },

@@ -37,6 +37,25 @@ export const ROUTES = {
     body: 'CreateInstanceSchema',
     answer: 'ExplanationSchema',
   },
+  resolveCompose: {
+    method: 'POST',
+    path: '/v1/compose/resolve',
+    summary: 'Compose files to an app; answers with the files it still needs until it has all of them.',
+    body: 'ComposeRequestSchema',
+    answer: 'ComposeAnswerSchema',
+  },
+  explainCompose: {
+    method: 'POST',
+    path: '/v1/compose/explain',
+    summary: 'Facts, rules and level of every service of Compose files, without running them.',
+    body: 'ComposeRequestSchema',
+    answer: 'ComposeExplanationSchema',
+  },
+  composeSchema: {
+    method: 'GET',
+    path: '/v1/compose/schema.json',
+    summary: 'JSON Schema of a Compose file, for editors.',
+  },
   shutdown: {
     method: 'POST',
     path: '/v1/shutdown',

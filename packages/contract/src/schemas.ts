@@ -284,6 +284,48 @@ export const ExplanationSchema = Type.Object({
   decision: Type.Optional(DecisionSchema),
   refusal: Type.Optional(ErrorSchema),
 });
+/** Body of `compose/resolve` and `compose/explain`: the files handed over so far; the engine says which it still needs. */
+export const ComposeRequestSchema = Type.Object(
+  {
+    /** By absolute path: the text, base64 of bytes that are no text, or null where there is no such file. */
+    files: Type.Record(
+      Type.String(),
+      Type.Union([Type.String(), Type.Null(), Type.Object({ base64: Type.String() }, { additionalProperties: false })]),
+    ),
+    /** The list of -f, absolute. */
+    paths: Strings,
+    projectDirectory: Type.String(),
+    /** Messages show paths relative to it. */
+    workingDirectory: Type.Optional(Type.String()),
+    projectName: Type.Optional(Type.String()),
+    environment: StringMap,
+    /** In place of `.env`, absolute. */
+    environmentFiles: Type.Optional(Strings),
+    profiles: Strings,
+  },
+  { additionalProperties: false },
+);
+const WarningsSchema = Type.Array(Type.Object({ at: Type.String(), message: Type.String() }));
+export const ComposeAnswerSchema = Type.Union([
+  Type.Object({ kind: Type.Literal('needs'), paths: Strings }),
+  Type.Object({
+    kind: Type.Literal('resolved'),
+    /** Services, networks, volumes, secrets and configs as a release takes them. */
+    app: Type.Unknown(),
+    /** The resolved file. */
+    document: Type.Unknown(),
+    yaml: Type.String(),
+    warnings: WarningsSchema,
+  }),
+]);
+export const ComposeExplanationSchema = Type.Union([
+  Type.Object({ kind: Type.Literal('needs'), paths: Strings }),
+  Type.Object({
+    kind: Type.Literal('explained'),
+    services: Type.Array(Type.Object({ service: Type.String(), at: Type.String(), explanation: ExplanationSchema })),
+    warnings: WarningsSchema,
+  }),
+]);
 export const UpdateInstanceSchema = Type.Object(
   { limits: Type.Optional(LimitsSchema), restart: Type.Optional(RestartSchema) },
   { additionalProperties: false },

@@ -54,6 +54,15 @@ export class Client {
   explain(body: T.CreateInstance): Promise<T.Explanation> {
     return this.transport.json(ROUTES.explain, { body });
   }
+  resolveCompose(body: T.ComposeRequest): Promise<T.ComposeAnswer> {
+    return this.transport.json(ROUTES.resolveCompose, { body });
+  }
+  explainCompose(body: T.ComposeRequest): Promise<T.ComposeExplanation> {
+    return this.transport.json(ROUTES.explainCompose, { body });
+  }
+  composeSchema(): Promise<unknown> {
+    return this.transport.json(ROUTES.composeSchema);
+  }
   shutdown(query: { stop?: boolean; purge?: boolean } = {}): Promise<void> {
     return this.transport.json(ROUTES.shutdown, { query });
   }

@@ -1,21 +1,31 @@
-/** `explain`: facts, rules and level of a task, without running it. */
+/** `explain`: facts, rules and level of a task, or of every service of Compose files, without running it. */
+import { existsSync } from 'node:fs';
 import { ERRORS } from '@bulkhead/contract/errors';
-import type { Explanation } from '@bulkhead/contract/types';
+import type { ComposeRequest, Explanation } from '@bulkhead/contract/types';
+import type { Client } from '@bulkhead/sdk';
 import type { Command } from '../command.ts';
+import { parseFlags } from '../flags.ts';
+import { PROJECT_FLAGS, projectRequest, withFiles } from '../project-files.ts';
 import { taskBody } from '../task-body.ts';
 import { TASK_FLAGS } from '../task-flags.ts';
 import { escapeControl } from '../terminal.ts';
 
 export const command: Command = {
-  usage: '[FLAGS] IMAGE [COMMAND] [ARG...]',
+  usage: '[FLAGS] IMAGE [COMMAND] [ARG...] | COMPOSE-FILE...',
   summary: 'Show which level a task would get, and why',
-  description: 'Takes the flags of `run`. Nothing is pulled or run. Ends as `run` would where the policy refuses.',
+  description:
+    'Takes the flags of `run`, or Compose files. Nothing is pulled or run. Ends as `run` would where the policy refuses.',
   flags: [{ name: 'format', kind: 'text', choices: ['json'], meaning: 'As JSON' }, ...TASK_FLAGS],
-  examples: ['bulkhead explain alpine:3', 'bulkhead explain --trust untrusted --isolation container alpine:3'],
+  examples: [
+    'bulkhead explain alpine:3',
+    'bulkhead explain --trust untrusted --isolation container alpine:3',
+    'bulkhead explain compose.yaml',
+  ],
   subject: 'image',
   arguments: [1, Number.POSITIVE_INFINITY],
   flagsStopAtFirstArgument: true,
   async run({ flags, args, client }) {
+    if (isComposeFile(args[0]!)) return explainFiles(await client(), args, flags.text('format') === 'json');
     const body = taskBody(flags, args, { cwd: process.cwd(), env: process.env });
     const found = await (await client()).explain(body);
     if (flags.text('format') === 'json') process.stdout.write(`${JSON.stringify(found)}\n`);
@@ -28,6 +38,37 @@ export const command: Command = {
     return found.refusal ? (Object.hasOwn(ERRORS, found.refusal.code) ? 125 : 1) : 0;
   },
 };
+
+/** An image's name has no such ending, or there is no file of that name. */
+function isComposeFile(word: string): boolean {
+  return /\.ya?ml$/.test(word) && (existsSync(word) || /^[./]/.test(word) || !word.includes('/'));
+}
+
+async function explainFiles(client: Client, args: string[], asJson: boolean): Promise<number> {
+  const { flags } = parseFlags(
+    args.map((word) => (word.startsWith('-') ? word : `--file=${word}`)),
+    PROJECT_FLAGS,
+  );
+  const request: ComposeRequest = projectRequest(flags, { cwd: process.cwd(), env: process.env });
+  const answer = await withFiles(request, (body) => client.explainCompose(body));
+  for (const { at, message } of answer.warnings)
+    process.stderr.write(`warning: ${escapeControl(`${at}: ${message}`)}\n`);
+  if (asJson) process.stdout.write(`${JSON.stringify(answer.services)}\n`);
+  else {
+    const blocks = answer.services.map(({ service, at, explanation }) => [
+      `== ${service} (${at})`,
+      ...explanationLines(explanation),
+      '',
+    ]);
+    process.stdout.write(
+      blocks
+        .flat()
+        .map((line) => `${escapeControl(line)}\n`)
+        .join(''),
+    );
+  }
+  return answer.services.some(({ explanation }) => explanation.refusal) ? 125 : 0;
+}
 
 export function explanationLines(found: Explanation): string[] {
   const lines = [found.subject, '', 'Facts:', ...factLines(found.facts), '', 'Rules:'];

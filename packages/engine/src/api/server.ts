@@ -7,6 +7,7 @@ import { BulkheadError, ROUTES, type Route, type RouteName } from '@bulkhead/con
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { Lifecycle } from '../lifecycle/lifecycle.ts';
 import { Call } from './call.ts';
+import { composeRoutes } from './compose-routes.ts';
 import { failureOf } from './failure.ts';
 import { instanceRoutes } from './instance-routes.ts';
 import { imageRoutes, networkRoutes, volumeRoutes } from './resource-routes.ts';
@@ -42,6 +43,7 @@ export class ApiServer {
     this.#parsers();
     const handlers: Handlers = {
       ...systemRoutes(lifecycle, system),
+      ...composeRoutes(lifecycle),
       ...instanceRoutes(lifecycle),
       ...imageRoutes(lifecycle),
       ...volumeRoutes(lifecycle),

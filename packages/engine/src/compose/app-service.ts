@@ -25,6 +25,7 @@ export interface ProjectNames {
 }
 
 interface ServiceContext {
+  app: string;
   names: ProjectNames;
   /** The app's own x-bulkhead. */
   defaults: Tree | undefined;
@@ -76,7 +77,7 @@ export function appService(name: string, { keyAt, value: service }: Entry, conte
   return {
     name,
     source: keyAt,
-    ...(image === undefined ? {} : { image }),
+    image: image ?? `${context.app}-${name}`,
     ...(buildTree ? { build: buildOf(buildTree) } : {}),
     pull: PULL[policy] ?? 'always',
     ...(platform === undefined ? {} : { platform }),

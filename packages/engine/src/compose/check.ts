@@ -41,10 +41,14 @@ function check(tree: Tree, schema: Schema, what: string, warn: Warn): void {
     const [branch] = fitting;
     if (!branch) mismatch(tree, flat(schema), what);
     // Of several scalar types any is enough; of enumerations one must hold the word.
-    if (tree.kind !== 'scalar') return check(tree, branch, what, warn);
+    if (tree.kind !== 'scalar') {
+      check(tree, branch, what, warn);
+      return;
+    }
     if (fitting.some((one) => one.enum === undefined && one.pattern === undefined)) return;
     if (fitting.some((one) => one.enum?.includes(tree.value))) return;
-    return check(tree, branch, what, warn);
+    check(tree, branch, what, warn);
+    return;
   }
   if (schema.type === undefined && schema.enum === undefined) return;
   if (!fits(tree, schema)) mismatch(tree, [schema], what);

@@ -1,4 +1,5 @@
 /** The resolved file as `config` prints it: long forms, absolute paths, names on the host, everything in order; it can be read back in. */
+import { stringify } from 'yaml';
 import type { App } from '../domain/app.ts';
 import { entriesOf, get, type MapTree, plain, type Tree } from './tree.ts';
 
@@ -24,6 +25,11 @@ export function resolvedDocument(app: App, project: MapTree): Plain {
   }
   for (const [key, { value }] of entriesOf(project)) if (key.startsWith('x-')) document[key] = plain(value);
   return document;
+}
+
+/** As YAML that any Compose reads: long lines stay whole, repeated values are written out. */
+export function documentYaml(document: Plain): string {
+  return stringify(document, { lineWidth: 0, aliasDuplicateObjects: false, version: '1.1' });
 }
 
 function serviceDocument(service: Tree, env: string[], networks: string[]): Plain {

@@ -6,7 +6,6 @@ import { contentOf, networkOf, volumeOf } from './app-resources.ts';
 import { appService, type ProjectNames } from './app-service.ts';
 import { resolvedDocument } from './document.ts';
 import { type FileContent, FilesNeeded, Loader } from './loader.ts';
-import { flagOf } from './quantities.ts';
 import { entriesOf, get, itemsOf, type MapTree, map, placeText, refuse, type Tree, textOf } from './tree.ts';
 
 export interface ComposeInput {
@@ -151,7 +150,7 @@ class Resolution {
     };
     const defaults = get(project, 'x-bulkhead');
     const services = entries.map(([key, entry]) =>
-      appService(key, entry, { names, defaults, env: this.#environment(entry.value, variables) }),
+      appService(key, entry, { app: name, names, defaults, env: this.#environment(entry.value, variables) }),
     );
     refuseCircles(services);
     refuseSharedPorts(services);

@@ -134,7 +134,8 @@ export interface FileGrant {
 export interface AppService {
   name: string;
   source: SourcePlace;
-  image?: string;
+  /** Of a service that is only built: `APP-SERVICE`. */
+  image: string;
   build?: BuildRequest;
   pull: 'missing' | 'always' | 'never' | 'build';
   platform?: string;
