@@ -228,7 +228,7 @@ export class Loader {
       const directory = directoryTree ? toAbsolute(directoryTree) : path.posix.dirname(files[0] ?? scope.directory);
       const variables = { ...this.#includedVariables(item, directory, scope, toAbsolute), ...scope.variables };
       const included = this.load(files, { directory, variables }, chain);
-      result = this.#join(result, included, item.at);
+      result = this.#join(result, { included, including: tree }, item.at);
     }
     return result;
   }
@@ -256,18 +256,15 @@ export class Loader {
   }
 
   /** What is included stands beside what is here: one name, one meaning. */
-  #join(project: MapTree, included: MapTree, at: Place): MapTree {
+  #join(project: MapTree, { included, including }: { included: MapTree; including: MapTree }, at: Place): MapTree {
     let result = project;
     for (const section of SECTIONS) {
-      const mine = get(result, section);
       for (const [name, { value }] of entriesOf(get(included, section))) {
-        const known = get(mine, name);
-        if (known && JSON.stringify(plain(known)) !== JSON.stringify(plain(value))) {
-          refuse(
-            at,
-            `${section}.${name} is included here and defined at ${placeText(known.at)}`,
-            'Give one of them another name.',
-          );
+        for (const mine of [get(result, section), get(including, section)]) {
+          const known = get(mine, name);
+          if (!known || JSON.stringify(plain(known)) === JSON.stringify(plain(value))) continue;
+          const message = `${section}.${name} is included here and defined at ${placeText(known.at)}`;
+          refuse(at, message, 'Give one of them another name.');
         }
       }
       const other = get(included, section);
