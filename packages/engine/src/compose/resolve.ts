@@ -219,7 +219,7 @@ class Resolution {
             refuse(
               source,
               `the ${what} ${key} is to come from the variable ${from.variable}, which is not set`,
-              `Set ${from.variable}.`,
+              `Set ${from.variable} in the environment or in the .env file.`,
               'compose_variable',
             );
           found.set(`${section}.${key}`, Buffer.from(value));

@@ -134,21 +134,20 @@ const Job = Type.Union([
 ]);
 const Probe = shape({ path: Text, port: NumberLike, status: Text, host: Text, service: Text }, ['port']);
 const Health = shape({ http: Probe, tcp: Probe, grpc: Probe, runs_for: Duration });
-const Egress = Type.Array(
-  Type.Union([
-    Text,
-    shape({
-      host: Text,
-      cidr: Text,
-      app: Text,
-      service: Text,
-      port: NumberLike,
-      methods: Texts,
-      paths: Texts,
-      inject: shape({ header: Text, secret: Text }, ['header', 'secret']),
-    }),
-  ]),
-);
+const EgressItem = Type.Union([
+  Text,
+  shape({
+    host: Text,
+    cidr: Text,
+    app: Text,
+    service: Text,
+    port: NumberLike,
+    methods: Texts,
+    paths: Texts,
+    inject: shape({ header: Text, secret: Text }, ['header', 'secret']),
+  }),
+]);
+const Egress = Type.Union([Text, Type.Array(EgressItem)]);
 
 /** `x-bulkhead` at the top holds what every service has unless it says otherwise. */
 export const AppExtension = shape({ trust: words('trusted', 'untrusted'), release: Release, egress: Egress });

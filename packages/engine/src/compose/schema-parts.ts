@@ -25,10 +25,7 @@ export const Size = NumberLike;
 /** A mapping with these keys, `x-…`, and no others. Every key may be null, which is as if it were absent. */
 export function shape(properties: Record<string, TSchema>, required: string[] = []): TSchema {
   const nullable = Object.fromEntries(
-    Object.entries(properties).map(([key, schema]) => [
-      key,
-      Type.Optional(isMarkedRefused(schema) ? schema : Type.Union([schema, Null])),
-    ]),
+    Object.entries(properties).map(([key, schema]) => [key, Type.Optional(orNull(schema))]),
   ) as TProperties;
   const object = Type.Object(nullable, { additionalProperties: false });
   return Type.Unsafe({ ...object, patternProperties: { '^x-': {} }, ...(required.length > 0 ? { required } : {}) });
@@ -56,6 +53,10 @@ export function noEffect(schema: TSchema, reason: string): TSchema {
   return Type.Unsafe({ ...schema, description: `No effect here: ${reason}`, 'x-no-effect': reason });
 }
 
-function isMarkedRefused(schema: TSchema): boolean {
-  return (schema as Marked)['x-refused'] !== undefined;
+/** Marks stand at the outside, where a key is looked up. */
+function orNull(schema: TSchema): TSchema {
+  const { 'x-refused': refusal, 'x-no-effect': reason } = schema as Marked;
+  if (refusal !== undefined) return schema;
+  const union = Type.Union([schema, Null]);
+  return reason === undefined ? union : Type.Unsafe({ ...union, 'x-no-effect': reason });
 }
