@@ -98,7 +98,7 @@ class Reader {
         `Set ${name} in the environment or in the .env file.`,
       );
     }
-    if (kind === '+') return word;
+    if (kind === '+') return filled ? word : '';
     if (kind === '-' && !filled) return word;
     return this.#value(name, start);
   }

@@ -4,11 +4,9 @@ import { describe, it } from 'node:test';
 import type { CreateInstance } from '@bulkhead/contract';
 import { documentYaml } from '../../src/compose/document.ts';
 import { instanceRequest } from '../../src/compose/instance-request.ts';
-import type { ComposeInput, ComposeResolved } from '../../src/compose/resolve.ts';
+import type { ComposeResolved } from '../../src/compose/resolve.ts';
 import type { App, AppService } from '../../src/domain/app.ts';
-import { fixture, ROOT, resolve } from './project.ts';
-
-type Options = Partial<Omit<ComposeInput, 'files'>>;
+import { fixture, type Options, ROOT, resolve } from './project.ts';
 
 /** What each of the projects under fixtures/ is resolved with. */
 const PROJECTS: Record<string, Options> = {

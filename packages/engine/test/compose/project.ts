@@ -8,7 +8,7 @@ import { type ComposeInput, type ComposeResolved, resolveCompose } from '../../s
 export const ROOT = '/srv/shop';
 export const FIXTURES = path.join(import.meta.dirname, 'fixtures');
 
-type Options = Partial<Omit<ComposeInput, 'files'>>;
+export type Options = Partial<Omit<ComposeInput, 'files'>>;
 
 /** `files` by path relative to the project; `compose.yaml` is the one of -f unless `paths` says otherwise. */
 export function resolve(files: Record<string, FileContent>, options: Options = {}): ComposeResolved {
