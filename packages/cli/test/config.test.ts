@@ -1,4 +1,5 @@
 /** `config` and `explain` on Compose files: the real resolver behind the contract, the files on a real disk. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is Compose's own syntax.
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

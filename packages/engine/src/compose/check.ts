@@ -81,7 +81,8 @@ function checkScalar(at: Place, value: string, schema: Schema, what: string): vo
 
 function checkMap(tree: Tree & { kind: 'map' }, schema: Schema, what: string, warn: Warn): void {
   for (const [key, { keyAt, value }] of tree.entries) {
-    const property = schema.properties?.[key];
+    // A key like `constructor` is no key of the schema, whatever JavaScript says.
+    const property = schema.properties && Object.hasOwn(schema.properties, key) ? schema.properties[key] : undefined;
     const path = what === '' ? key : `${what}.${key}`;
     const reason = property?.['x-refused'];
     if (reason !== undefined) {

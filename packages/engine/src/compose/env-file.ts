@@ -37,7 +37,7 @@ export function parseEnvironmentFile(
     if (head[2] === undefined) {
       if (start < line.length && !/^\s*#/.test(line.slice(start)))
         refuse(at(start), `after the name ${name} comes =`, `Write ${name}=VALUE.`);
-      const inherited = options.variables[name];
+      const inherited = Object.hasOwn(options.variables, name) ? options.variables[name] : undefined;
       if (inherited !== undefined) found[name] = inherited;
       continue;
     }

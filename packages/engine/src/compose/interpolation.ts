@@ -1,4 +1,5 @@
 /** Variables in text as Compose writes them: `$A ${A} ${A:-b} ${A-b} ${A:?e} ${A?e} ${A:+r} ${A+r} $$`, nested. It reads no environment. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is Compose's own syntax.
 
 export interface Interpolation {
   variables: Readonly<Record<string, string>>;
@@ -8,6 +9,7 @@ export interface Interpolation {
   unset: (name: string, index: number) => void;
 }
 
+const MAX_DEPTH = 64;
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*/;
 const OPERATOR = /^(:-|:\?|:\+|-|\?|\+)/;
 
@@ -21,6 +23,7 @@ class Reader {
   readonly #text: string;
   readonly #options: Interpolation;
   #at = 0;
+  #depth = 0;
 
   constructor(text: string, options: Interpolation) {
     this.#text = text;
@@ -63,6 +66,18 @@ class Reader {
   }
 
   #braced(start: number, live: boolean): string {
+    if (++this.#depth > MAX_DEPTH)
+      this.#options.fail(
+        start,
+        `variables are nested more than ${MAX_DEPTH} deep`,
+        'Give a value of its own to a part.',
+      );
+    const value = this.#variable(start, live);
+    this.#depth--;
+    return value;
+  }
+
+  #variable(start: number, live: boolean): string {
     this.#at++;
     const name = this.#match(NAME);
     if (name === undefined) {

@@ -1,12 +1,13 @@
 /** Compose files to an app: everything a user can get wrong is refused here, at its place, before anything changes. It does no I/O. */
 import path from 'node:path';
 import { BulkheadError } from '@bulkhead/contract';
-import type { App, AppService } from '../domain/app.ts';
+import type { App } from '../domain/app.ts';
+import { refuseCircles, refuseSharedPorts } from './app-checks.ts';
 import { contentOf, networkOf, volumeOf } from './app-resources.ts';
 import { appService, type ProjectNames } from './app-service.ts';
 import { resolvedDocument } from './document.ts';
 import { type FileContent, FilesNeeded, Loader } from './loader.ts';
-import { entriesOf, get, itemsOf, type MapTree, map, placeText, refuse, type Tree, textOf } from './tree.ts';
+import { entriesOf, get, itemsOf, type MapTree, map, refuse, type Tree, textOf } from './tree.ts';
 
 export interface ComposeInput {
   /** By absolute path. */
@@ -191,7 +192,7 @@ class Resolution {
     for (const [key, { keyAt, value }] of entriesOf(get(service, 'environment'))) {
       if (key === '' || key.includes('='))
         refuse(keyAt, `${JSON.stringify(key)} cannot be the name of a variable`, 'Write NAME=VALUE, or NAME: VALUE.');
-      const text = textOf(value) ?? variables[key];
+      const text = textOf(value) ?? (Object.hasOwn(variables, key) ? variables[key] : undefined);
       if (text === undefined) delete found[key];
       else found[key] = text;
     }
@@ -240,42 +241,5 @@ class Resolution {
       }
     }
     return found;
-  }
-}
-
-function refuseCircles(services: AppService[]): void {
-  const byName = new Map(services.map((service) => [service.name, service]));
-  const done = new Set<string>();
-  const visit = (service: AppService, chain: string[]): void => {
-    if (done.has(service.name)) return;
-    const index = chain.indexOf(service.name);
-    if (index >= 0)
-      refuse(
-        service.source,
-        `depends_on goes in a circle: ${[...chain.slice(index), service.name].join(' -> ')}`,
-        'Take one dependency out.',
-      );
-    for (const { service: other } of service.dependsOn) visit(byName.get(other)!, [...chain, service.name]);
-    done.add(service.name);
-  };
-  for (const service of services) visit(service, []);
-}
-
-/** One host port, one service. */
-function refuseSharedPorts(services: AppService[]): void {
-  const ports = new Map<string, AppService>();
-  for (const service of services) {
-    for (const { hostIp, hostPort, protocol } of service.task.ports ?? []) {
-      if (hostPort === 0) continue;
-      const key = `${hostIp}:${hostPort}/${protocol}`;
-      const first = ports.get(key);
-      if (first)
-        refuse(
-          service.source,
-          `the services ${first.name} and ${service.name} (${placeText(first.source)}) both publish ${key}`,
-          'Give one of them another host port.',
-        );
-      ports.set(key, service);
-    }
   }
 }

@@ -19,8 +19,8 @@ export const TextOrTexts = Type.Union([Text, Texts]);
 /** `NAME: value`, or a list of `NAME=value`. */
 export const Pairs = Type.Union([Type.Record(Type.String(), Type.Union([Text, Null])), Texts]);
 export const Command = Type.Union([Text, Texts, Null]);
-export const Duration = Text;
-export const Size = NumberLike;
+export const Duration: TSchema = Type.Unsafe({ ...Text, description: 'Like 500ms, 30s or 1m30s.' });
+export const Size: TSchema = Type.Unsafe({ ...NumberLike, description: 'Like 64m or 1.5g.' });
 
 /** A mapping with these keys, `x-…`, and no others. Every key may be null, which is as if it were absent. */
 export function shape(properties: Record<string, TSchema>, required: string[] = []): TSchema {

@@ -26,7 +26,21 @@ class YamlReader {
     this.#text = text;
     this.#positions = new Positions(file, text, this.#lines);
     if (text.length > MAX_CHARACTERS) refuse(this.#at(0), `the file is longer than ${MAX_CHARACTERS} characters`);
-    this.#document = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: false });
+    this.#document = this.#parsed(text);
+  }
+
+  #parsed(text: string): ReturnType<typeof parseDocument> {
+    try {
+      return parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, uniqueKeys: false });
+    } catch (error) {
+      // Thousands of brackets exhaust the parser's stack before its own limits do.
+      if (!(error instanceof RangeError)) throw error;
+      return this.#tooDeep();
+    }
+  }
+
+  #tooDeep(): never {
+    return refuse(this.#at(0), `this is nested more than ${MAX_DEPTH} deep`, 'Close the brackets.');
   }
 
   read(): Tree {
@@ -39,6 +53,7 @@ class YamlReader {
         'Put it into a file of its own and name both with -f.',
       );
     }
+    if (mistake?.message.startsWith('Maximum call stack')) this.#tooDeep();
     if (mistake) {
       const tab = this.#text.slice(mistake.pos[0]).startsWith('\t') || mistake.code === 'TAB_AS_INDENT';
       refuse(

@@ -1,4 +1,5 @@
 /** Compose files as users write them become the app they mean, and the resolved file means the same. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is Compose's own syntax.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { CreateInstance } from '@bulkhead/contract';

@@ -1,4 +1,5 @@
 /** What a user gets wrong is refused at its line and column, by its name, with a way out. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is Compose's own syntax.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { mistakeOf } from './project.ts';
@@ -533,6 +534,33 @@ const CASES: [string, string | Record<string, string>, string, string][] = [
     'services:\n  web:\n    build: {target: app}\n',
     'compose_invalid',
     'compose.yaml:3:12: build lacks its context',
+  ],
+  [
+    'a key that is a word of JavaScript',
+    s('constructor: x'),
+    'compose_invalid',
+    'compose.yaml:4:5: there is no key "constructor" in services.web',
+  ],
+  [
+    'brackets without end',
+    `a: ${'['.repeat(200_000)}`,
+    'compose_invalid',
+    'compose.yaml:1:1: this is nested more than 64 deep',
+  ],
+  [
+    'variables without end',
+    s(`user: ${'${A:-'.repeat(5000)}`),
+    'compose_variable',
+    'compose.yaml:4:331: variables are nested more than 64 deep',
+  ],
+  [
+    'aliases of aliases of aliases',
+    `a: &a [x,x,x,x,x,x,x,x,x,x]\n${'bcdefgh'
+      .split('')
+      .map((name, index) => `${name}: &${name} [${Array(10).fill(`*${'abcdefg'[index]}`).join(',')}]`)
+      .join('\n')}\n`,
+    'compose_invalid',
+    'compose.yaml:1:18: the file has more than 200000 values once its aliases are resolved',
   ],
 ];
 

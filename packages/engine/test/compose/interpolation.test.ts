@@ -1,4 +1,5 @@
 /** Variables in Compose text, against the Specification's table and against texts made at random. */
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: it is Compose's own syntax.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseEnvironmentFile } from '../../src/compose/env-file.ts';
