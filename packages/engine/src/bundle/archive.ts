@@ -28,7 +28,10 @@ export async function readThroughTar(run: Run, source: string): Promise<Readable
   });
   // The first byte decides: an error must reach the caller as an error, not as an empty archive.
   const first = new Promise<void>((resolve, reject) => {
-    session.stdout.once('readable', () => resolve());
+    session.stdout.once('readable', () => {
+      // The end of an empty stream is announced in the same way.
+      if (session.stdout.readableLength > 0) resolve();
+    });
     void session.exit.then(async (code) => {
       if (code === 0) resolve();
       else reject(bytes === 0 ? missing(source, await trouble) : new Error(`tar ended with ${code}: ${await trouble}`));

@@ -2,10 +2,11 @@
 import { PassThrough } from 'node:stream';
 import type { Session } from '../ports/driver.ts';
 
-const NOT_FOUND = 127;
-const NOT_EXECUTABLE = 126;
+export const NOT_FOUND = 127;
+export const NOT_EXECUTABLE = 126;
 /** The codes runtimes end with when they could not exec at all. */
 const RUNTIME_FAILED = new Set([1, 125, NOT_EXECUTABLE, NOT_FOUND, 128, 255]);
+const KILLED = 137;
 const WORDS_MAX_CHARS = 2048;
 
 function shellCode(code: number, words: string): number {
@@ -15,12 +16,33 @@ function shellCode(code: number, words: string): number {
   return /exec.*permission denied|open executable|exec format error/i.test(words) ? NOT_EXECUTABLE : code;
 }
 
-export function withShellCodes(session: Session): Session {
+/** For a runtime whose process is killed without a word when it cannot be loaded. */
+interface SilentFailure {
+  program: string;
+  /** 126 or 127, or 0 where the program is in order and something else has killed it. */
+  code: () => Promise<number>;
+}
+
+const REASONS: Record<number, string> = {
+  [NOT_FOUND]: 'no such file or directory',
+  [NOT_EXECUTABLE]: 'it is not executable',
+};
+
+export function withShellCodes(session: Session, silent?: SilentFailure): Session {
   let words = '';
   const stderr = new PassThrough();
   session.stderr.on('data', (chunk: Buffer) => {
     if (words.length < WORDS_MAX_CHARS) words += chunk.toString('latin1');
   });
-  session.stderr.pipe(stderr);
-  return { ...session, stderr, exit: session.exit.then((code) => shellCode(code, words)) };
+  session.stderr.pipe(stderr, { end: false });
+  const exit = session.exit.then(async (code) => {
+    if (silent === undefined || code !== KILLED || words !== '') return shellCode(code, words);
+    const found = await silent.code();
+    const reason = REASONS[found];
+    if (reason === undefined) return code;
+    stderr.write(`${silent.program}: ${reason}\n`);
+    return found;
+  });
+  void exit.finally(() => stderr.end()).catch(() => {});
+  return { ...session, stderr, exit };
 }

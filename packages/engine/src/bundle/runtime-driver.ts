@@ -1,5 +1,5 @@
 /** What the levels that run an OCI bundle have in common: start, exec, files, limits and clean-up. A level adds its runtime. */
-import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
@@ -18,11 +18,9 @@ import type {
 } from '../ports/driver.ts';
 import { readThroughTar, writeThroughTar } from './archive.ts';
 import { runCommand } from './command.ts';
-import { processConfig } from './config.ts';
-import { withShellCodes } from './exec-failure.ts';
-import { checkedDirectory, ensureWorkingDirectory, InstanceBundles } from './instance-bundle.ts';
-import { type Handle, insideCgroups, joinedCgroups, LOG_BACKSTOP, type Runtime, type RuntimeDeps } from './runtime.ts';
-import { pipeSession, terminalSession } from './session.ts';
+import { Execs } from './execs.ts';
+import { ensureWorkingDirectory, InstanceBundles } from './instance-bundle.ts';
+import { type Handle, joinedCgroups, LOG_BACKSTOP, type Runtime, type RuntimeDeps } from './runtime.ts';
 import { StandbyInstances } from './standby-instances.ts';
 import { FILE_CAPABILITIES, StoppedFiles, tarProcess } from './stopped-files.ts';
 import { resolveUser } from './user.ts';
@@ -38,12 +36,13 @@ export abstract class RuntimeDriver implements Driver {
   readonly #bundles: InstanceBundles;
   readonly #stopped: StoppedFiles;
   readonly #standby: StandbyInstances;
-  #execs = 0;
+  readonly #execs: Execs;
 
   constructor(deps: RuntimeDeps) {
     this.deps = deps;
     this.#bundles = new InstanceBundles(deps);
     this.#stopped = new StoppedFiles(deps, this.#bundles);
+    this.#execs = new Execs(deps, this.#bundles);
     this.#standby = new StandbyInstances(deps, (id) => this.destroy(id));
   }
 
@@ -51,11 +50,6 @@ export abstract class RuntimeDriver implements Driver {
   protected abstract runtime(): Promise<Runtime>;
   /** What `inspect` shows of the level. */
   protected abstract facts(): Promise<Record<string, string>>;
-
-  /** Arguments of the runtime's exec for a terminal, beside what the process file says. */
-  protected terminalFlags(): string[] {
-    return [];
-  }
 
   bundleOf(id: string): string {
     return this.#bundles.folderOf(id);
@@ -146,55 +140,7 @@ export abstract class RuntimeDriver implements Driver {
   }
 
   async exec(id: string, handle: string, spec: ProcessSpec): Promise<Session> {
-    const { cgroup } = this.deps;
-    const { capabilities, rlimits = [] } = JSON.parse(handle) as Handle;
-    const checked = { ...spec, cwd: checkedDirectory(spec.cwd) };
-    const root = path.join(this.bundleOf(id), 'rootfs');
-    const identity = await resolveUser(this.deps.rootfs, root, spec.user, spec.groupAdd);
-    const runtime = await this.runtime();
-    const name = path.join(this.bundleOf(id), `exec-${process.pid}-${this.#execs++}`);
-    const files = { process: `${name}.json`, pid: `${name}.pid` };
-    writeFileSync(files.process, JSON.stringify(processConfig(checked, identity, capabilities, rlimits)));
-    const words = [
-      ...runtime.args,
-      'exec',
-      '--process',
-      files.process,
-      '--pid-file',
-      files.pid,
-      ...(spec.tty ? this.terminalFlags() : []),
-      id,
-    ];
-    // A runtime that knows nothing of cgroups leaves what it executes in the engine's.
-    const directories = runtime.ownDevices ? cgroup.directories(id) : [];
-    const [program, args] = insideCgroups(directories, runtime.command, words);
-    const command = {
-      command: program,
-      args,
-      tty: spec.tty,
-      stdin: spec.stdin,
-      done: () => {
-        for (const file of Object.values(files)) rmSync(file, { force: true });
-      },
-    };
-    const session = withShellCodes(await (spec.tty ? terminalSession(command) : pipeSession(command)));
-    return {
-      ...session,
-      close: () => {
-        this.#endExec(id, files.pid);
-        session.close();
-      },
-    };
-  }
-
-  /** The runtime's own client can only be killed, which its process outlives. */
-  #endExec(id: string, pidFile: string): void {
-    try {
-      const pid = Number(readFileSync(pidFile, 'utf8'));
-      if (pid > 0 && this.deps.cgroup.pids(id).includes(pid)) process.kill(pid, 'SIGKILL');
-    } catch {
-      // It has ended, or has not begun.
-    }
+    return this.#execs.run(id, JSON.parse(handle) as Handle, spec, await this.runtime());
   }
 
   async attach(id: string): Promise<Attachment> {

@@ -40,6 +40,10 @@ export interface Runtime {
   forgettable: boolean;
   /** Ends with a code of its own when the kernel has killed it for want of memory. */
   hidesKill: boolean;
+  /** Arguments of `exec` for a terminal, beside what the process file says. */
+  terminalFlags: string[];
+  /** What `exec` cannot load is killed, and nobody says why. */
+  execsInSilence: boolean;
 }
 
 /** What a driver has to remember of a run; stored by the engine as JSON. */

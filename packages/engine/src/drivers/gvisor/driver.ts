@@ -53,6 +53,8 @@ export class GvisorDriver extends RuntimeDriver {
       standby: false,
       forgettable: false,
       hidesKill: true,
+      terminalFlags: [],
+      execsInSilence: true,
     };
   }
 

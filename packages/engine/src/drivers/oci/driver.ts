@@ -44,6 +44,8 @@ export class OciDriver extends RuntimeDriver {
       standby: true,
       forgettable: true,
       hidesKill: false,
+      terminalFlags: ['--tty'],
+      execsInSilence: false,
     };
   }
 
@@ -156,9 +158,5 @@ export class OciDriver extends RuntimeDriver {
       runtime: 'name' in found ? found.version : 'none',
       userNamespace: map ? `root is host id ${map.hostId}` : 'none',
     };
-  }
-
-  protected override terminalFlags(): string[] {
-    return ['--tty'];
   }
 }
