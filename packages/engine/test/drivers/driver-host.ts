@@ -10,6 +10,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -93,11 +94,13 @@ export class DriverHost {
     this.driver = kind === 'container' ? new OciDriver(parts) : new GvisorDriver(parts);
   }
 
-  static async make(kind: 'container' | 'gvisor'): Promise<DriverHost> {
+  static async make(kind: 'container' | 'gvisor', programs: Record<string, Buffer> = {}): Promise<DriverHost> {
     const host = new DriverHost(kind);
     await host.rootfs.init();
     const root = mkdtempSync(path.join(host.base, 'image-'));
     fillRoot(root);
+    for (const [name, program] of Object.entries(programs))
+      writeFileSync(path.join(root, name), program, { mode: 0o755 });
     const tar = spawnSync('tar', ['-c', '--owner=0', '--group=0', '-C', root, '.'], { maxBuffer: 1 << 28 }).stdout;
     const made = spawnSync('sqfstar', ['-quiet', '-no-progress', host.rootfs.layerFile(LAYER)], { input: tar });
     assert.equal(made.status, 0, made.stderr.toString());
@@ -159,6 +162,11 @@ export class DriverHost {
   /** Undefined where this process may set any. */
   ceiling(name: string): number | undefined {
     return ceilings().get(`RLIMIT_${name.toUpperCase()}`);
+  }
+
+  /** This process's own, as /proc shows it. */
+  namespaceOf(kind: string): string {
+    return readlinkSync(`/proc/self/ns/${kind}`);
   }
 
   statusOf(pid: number, field: string): string {
