@@ -1,4 +1,5 @@
 /** Composition root: the only file that names adapters. */
+import { flushCompileCache } from 'node:module';
 import { availableParallelism } from 'node:os';
 import { join, resolve } from 'node:path';
 import { BulkheadError } from '@bulkhead/contract';
@@ -76,12 +77,12 @@ async function main(): Promise<void> {
   const paths = hostPaths(config.data, config.run);
   const policy = loadPolicy(config.policy);
   const lock = new EngineLock(paths.data);
+  const logFile = pino.destination({ dest: join(paths.data, 'engine.log'), sync: true });
+  // On a full disk the engine goes on without a word, rather than not at all.
+  logFile.on('error', () => undefined);
   const logger = pino(
     { base: { pid: process.pid } },
-    pino.multistream([
-      { stream: pino.destination({ dest: join(paths.data, 'engine.log'), sync: true }) },
-      ...(config.foreground ? [{ stream: process.stdout }] : []),
-    ]),
+    pino.multistream([{ stream: logFile }, ...(config.foreground ? [{ stream: process.stdout }] : [])]),
   );
   const report = (what: string, error: unknown) => logger.error({ err: error }, what);
   const clock = systemClock;
@@ -159,9 +160,22 @@ async function main(): Promise<void> {
     engine.lifecycle.levels.probe().catch((error: unknown) => report('probe of the levels', error));
   }, FIRST_PROBE_MS).unref();
   logger.info({ version: VERSION, socket: socketPath(paths), data: paths.data }, 'ready');
+  // Otherwise written at an orderly end only: an engine that is killed should come back as fast.
+  flushCompileCache();
 }
 
-main().catch((error: unknown) => {
+/** Nothing of the data directory could be written: said as what it is. */
+function explained(error: unknown): unknown {
+  const { code, path: place = 'the data directory' } = error as NodeJS.ErrnoException;
+  if (code === 'EROFS')
+    return new BulkheadError('read_only', `${place} is on a read-only file system`, { cause: error });
+  if (code === 'ENOSPC' || code === 'EDQUOT')
+    return new BulkheadError('disk_full', `no space is left for ${place}`, { cause: error });
+  return error;
+}
+
+main().catch((thrown: unknown) => {
+  const error = explained(thrown);
   const known = error instanceof BulkheadError;
   process.stderr.write(
     known ? `${error.message}\n${error.hint}\n` : `${error instanceof Error ? error.stack : error}\n`,

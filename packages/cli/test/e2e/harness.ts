@@ -12,6 +12,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 
@@ -48,11 +49,12 @@ export class Engine {
   }
 
   /** Starts an engine on a new temporary folder. */
-  static async start(flags: string[] = []): Promise<Engine> {
+  static async start(flags: string[] = [], prepare: (engine: Engine) => void = () => {}): Promise<Engine> {
     const engine = new Engine(mkdtempSync('/var/tmp/bh-'), flags);
     // The root of a container is an ordinary user outside, who has to get through.
     chmodSync(engine.folder, 0o711);
     mkdirSync(engine.data, { recursive: true });
+    prepare(engine);
     mkdirSync(KERNELS, { recursive: true });
     symlinkSync(KERNELS, path.join(engine.data, 'kernels'));
     await engine.boot();
@@ -94,27 +96,33 @@ export class Engine {
       ],
       {
         stdio: 'ignore',
-        env: { ...process.env, ...env },
+        // As the launcher does.
+        env: { NODE_COMPILE_CACHE: '/var/cache/bulkhead/compile', ...process.env, ...env },
       },
     );
     this.#process = child;
-    for (let attempt = 0; attempt < 600; attempt++) {
+    for (let attempt = 0; attempt < 1500; attempt++) {
       if (child.exitCode !== null || child.signalCode !== null) {
         if (env.BULKHEAD_FAULT !== undefined) return;
         throw new Error(
           `the engine ended with ${child.exitCode ?? child.signalCode}: ${readFileSync(log, 'utf8').slice(-2000)}`,
         );
       }
-      if (
-        existsSync(this.socket) &&
-        spawnSync('curl', ['-sf', '--max-time', '2', '--unix-socket', this.socket, 'http://localhost/v1/ping'], {
-          stdio: 'ignore',
-        }).status === 0
-      )
-        return;
-      await new Promise((resolve) => setTimeout(resolve, 50));
+      if (await this.#answers()) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
     }
     throw new Error('the engine did not answer within 30 s');
+  }
+
+  #answers(): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const request = http.get({ socketPath: this.socket, path: '/v1/ping', timeout: 2000, agent: false }, (response) => {
+      response.resume();
+      resolve(response.statusCode === 200);
+    });
+    request.on('error', () => resolve(false));
+    request.on('timeout', () => request.destroy());
+    return promise;
   }
 
   /** SIGKILL, as a crash would. */
@@ -182,10 +190,12 @@ export class Engine {
       const all = (await this.ok('ps', '-aq')).split('\n').filter((id) => id !== '');
       if (all.length > 0) await this.bh(['rm', '-fv', ...all], { timeoutMs: 120_000 });
       await this.bh(['down', '--stop', '--purge'], { timeoutMs: 120_000 });
-      await Promise.race([this.ended(), new Promise((resolve) => setTimeout(resolve, 20_000))]);
+      await Promise.race([this.ended(), new Promise((resolve) => setTimeout(resolve, 20_000).unref())]);
     } finally {
       await this.crash();
       rmSync(path.join(this.data, 'kernels'), { force: true });
+      // Where it is a file system of its own.
+      spawnSync('umount', ['-l', this.data], { stdio: 'ignore' });
       rmSync(this.folder, { recursive: true, force: true });
     }
   }

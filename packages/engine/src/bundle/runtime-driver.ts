@@ -225,9 +225,13 @@ export abstract class RuntimeDriver implements Driver {
     await this.deps.rootfs.discard(id);
   }
 
+  /** Where {@link runtime} keeps its state; to be known sooner where that has to be found out first. */
+  protected async stateFolder(): Promise<string> {
+    return (await this.runtime()).state;
+  }
+
   async leftovers(): Promise<string[]> {
-    const { state } = await this.runtime();
-    const folders = [path.join(this.deps.paths.run, 'instances'), state].filter(
+    const folders = [path.join(this.deps.paths.run, 'instances'), await this.stateFolder()].filter(
       (folder) => statSync(folder, { throwIfNoEntry: false })?.isDirectory() === true,
     );
     const named = folders.flatMap((folder) => readdirSync(folder)).flatMap((name) => INSTANCE_ID.exec(name)?.[0] ?? []);

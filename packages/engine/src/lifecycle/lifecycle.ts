@@ -73,7 +73,6 @@ export class Lifecycle {
 
   /** When this has answered the API may listen. */
   async start(): Promise<void> {
-    void this.levels.probe();
     await this.#recovery.run();
     void this.#rotate();
   }

@@ -14,6 +14,8 @@ export class HostNames {
   readonly bridgePrefix: string;
   readonly vethPrefix: string;
   readonly netnsPrefix: string;
+  /** Number of the link group of what is about to be deleted. */
+  readonly doomedGroup: number;
 
   constructor(tag: string) {
     this.tag = tag;
@@ -21,6 +23,8 @@ export class HostNames {
     this.bridgePrefix = `b${tag}n`;
     this.vethPrefix = `b${tag}v`;
     this.netnsPrefix = `bh${tag}-`;
+    // 31 bits and never 0, the group of everybody else's links.
+    this.doomedGroup = (createHash('sha256').update(tag).digest().readUInt32BE() >>> 1) | 1;
   }
 
   bridge(networkId: string): string {

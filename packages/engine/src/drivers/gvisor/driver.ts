@@ -39,7 +39,7 @@ export class GvisorDriver extends RuntimeDriver {
   protected async runtime(): Promise<Runtime> {
     const mode = await this.#probe();
     const known = 'platform' in mode ? mode : { platform: 'systrap', network: 'host' };
-    const state = path.join(this.deps.paths.run, 'runsc');
+    const state = await this.stateFolder();
     return {
       command: this.#command() ?? '/usr/bin/runsc',
       state,
@@ -56,6 +56,11 @@ export class GvisorDriver extends RuntimeDriver {
       terminalFlags: [],
       execsInSilence: true,
     };
+  }
+
+  /** Recovery asks, and must not wait for the probe. */
+  protected override async stateFolder(): Promise<string> {
+    return path.join(this.deps.paths.run, 'runsc');
   }
 
   #command(): string | undefined {
