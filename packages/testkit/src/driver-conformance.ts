@@ -1,121 +1,109 @@
-/** What every level must do alike, as a table of behaviours against the API; `image` must hold a busybox. */
+/** What every Driver promises, whatever holds the task: the life of a run and what is left of it. */
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { text } from 'node:stream/consumers';
-import { test } from 'node:test';
-import type { CreateInstance, Level } from '@bulkhead/contract';
-import type { Client } from '@bulkhead/sdk';
+import { type TestContext, test } from 'node:test';
+import type { Driver, ProcessSpec, StartPlan } from '@bulkhead/engine/ports/driver';
 
-export interface ConformanceSubject {
-  level: Level;
-  image: string;
-  client: () => Client;
-  /** Names of behaviours this level cannot have, with the reason; each is shown as skipped. */
-  without?: Record<string, string>;
+export interface DriverSubject {
+  driver: Driver;
+  /** Tasks under a fresh id each: one that ends with exit code 7, one that runs on, one whose command is not there. */
+  plan(task: 'ends' | 'runs' | 'missing'): StartPlan;
+  /** Arguments of commands that end with exit code 3, print `hello`, and repeat their input. */
+  commands: { ends: string[]; hello: string[]; repeats: string[] };
 }
 
-export interface Outcome {
-  code: number;
-  out: string;
-  err: string;
-}
+const processOf = (args: string[], stdin = false): ProcessSpec => ({
+  args,
+  env: ['PATH=/bin'],
+  cwd: '/',
+  user: '',
+  groupAdd: [],
+  tty: false,
+  stdin,
+});
 
-class Bench {
-  readonly client: Client;
-  readonly #subject: ConformanceSubject;
+/** `make` gives one subject for the whole suite and takes it away with `t.after`. */
+export function driverConformance(
+  name: string,
+  make: (t: TestContext) => DriverSubject | Promise<DriverSubject>,
+): void {
+  test(`${name} keeps the promises of a driver`, async (t) => {
+    const { driver, plan, commands } = await make(t);
+    const found = async (id: string): Promise<boolean> => (await driver.leftovers()).includes(id);
 
-  constructor(subject: ConformanceSubject) {
-    this.#subject = subject;
-    this.client = subject.client();
-  }
-
-  request(command: string[], more: Partial<CreateInstance> = {}): CreateInstance {
-    const { image, level } = this.#subject;
-    return { image, isolation: level, command, start: true, autoRemove: true, ...more };
-  }
-
-  async run(command: string[], more: Partial<CreateInstance> = {}, stdin?: Buffer): Promise<Outcome> {
-    const { id } = await this.client.createInstance(this.request(command, { openStdin: stdin !== undefined, ...more }));
-    const session = await this.client.attach(id, { logs: true, stdin: stdin !== undefined });
-    if (stdin) session.stdin.end(stdin);
-    const [out, err, code] = await Promise.all([text(session.stdout), text(session.stderr), session.exit]);
-    return { out, err, code };
-  }
-
-  sh(script: string, more: Partial<CreateInstance> = {}): Promise<Outcome> {
-    return this.run(['/bin/sh', '-c', script], more);
-  }
-}
-
-type Behaviour = (bench: Bench) => Promise<void>;
-
-const BEHAVIOURS: Record<string, Behaviour> = {
-  'stdout and stderr are kept apart and the exit code is the task’s': async (bench) => {
-    assert.deepEqual(await bench.sh('echo out; echo err >&2; exit 7'), { out: 'out\n', err: 'err\n', code: 7 });
-  },
-  'environment, directory and user are as asked': async (bench) => {
-    const asked = { env: ['A=b c'], workdir: '/tmp', user: '1000:1000' };
-    assert.equal((await bench.sh('echo "$A|$PWD|$(id -u):$(id -g)"', asked)).out, 'b c|/tmp|1000:1000\n');
-  },
-  'standard input is binary-safe and its end is seen': async (bench) => {
-    const { out } = await bench.run(['/bin/sh', '-c', 'wc -c'], {}, Buffer.alloc(300_000, 1));
-    assert.equal(out.trim(), '300000');
-  },
-  'a command that is not there says so': async (bench) => {
-    await assert.rejects(bench.run(['/no/such/command']), { code: 'command_not_found' });
-  },
-  'a megabyte of arguments arrives': async (bench) => {
-    const words = Array.from({ length: 10 }, () => 'x'.repeat(100_000));
-    const { out } = await bench.run(['/bin/sh', '-c', 'for word; do printf %s "$word"; done | wc -c', 'sh', ...words]);
-    assert.equal(out.trim(), '1000000');
-  },
-  'a signal ends it with 128 plus its number': async (bench) => {
-    const { id } = await bench.client.createInstance(bench.request(['/bin/sleep', '60'], { init: true }));
-    const session = await bench.client.attach(id, {});
-    session.stdout.resume();
-    session.stderr.resume();
-    await bench.client.killInstance(id, { signal: 'KILL' });
-    assert.equal(await session.exit, 137);
-  },
-  'an exec has its own streams, environment and exit code': async (bench) => {
-    const { id } = await bench.client.createInstance(bench.request(['/bin/sleep', '60']));
-    const command = ['/bin/sh', '-c', 'cat; echo "$X" >&2; exit 3'];
-    const exec = await bench.client.createExec(id, { command, env: ['X=y'], openStdin: true });
-    const session = await bench.client.startExec(exec.id);
-    session.stdin.end('hello');
-    const outcome = await Promise.all([text(session.stdout), text(session.stderr), session.exit]);
-    assert.deepEqual(outcome, ['hello', 'y\n', 3]);
-    await bench.client.removeInstance(id, { force: true });
-  },
-  'what a task writes into a volume is there for the next': async (bench) => {
-    const name = `conformance-${process.pid}`;
-    const mounts = [{ type: 'volume' as const, source: name, target: '/data' }];
-    await bench.sh('echo kept > /data/file', { mounts });
-    const readOnly = [{ ...mounts[0]!, readOnly: true }];
-    const { out } = await bench.sh('cat /data/file; touch /data/other 2>/dev/null || echo refused', {
-      mounts: readOnly,
+    await t.test('it tells its level and what holds it', async () => {
+      const print = await driver.fingerprint();
+      assert.equal(print.level, driver.level);
+      assert.ok(print.available, print.reason);
+      assert.notEqual(print.holds, '');
     });
-    assert.equal(out, 'kept\nrefused\n');
-    await bench.client.removeVolume(name);
-  },
-  'a read-only root refuses writes, a tmpfs takes them': async (bench) => {
-    const mounts = [{ type: 'tmpfs' as const, target: '/scratch' }];
-    const script = 'touch /x 2>/dev/null || echo refused; touch /scratch/x && echo taken';
-    assert.equal((await bench.sh(script, { readOnlyRoot: true, mounts })).out, 'refused\ntaken\n');
-  },
-  'hostname and hosts are its own': async (bench) => {
-    const { out } = await bench.sh('hostname; grep -c mars /etc/hosts', { hostname: 'mars' });
-    assert.equal(out, 'mars\n1\n');
-  },
-  'ten thousand lines arrive whole and in order': async (bench) => {
-    const { out } = await bench.sh('seq 10000');
-    assert.equal(out, Array.from({ length: 10_000 }, (_, index) => `${index + 1}\n`).join(''));
-  },
-};
 
-/** Registers one test per behaviour. */
-export function driverConformance(subject: ConformanceSubject): void {
-  for (const [name, behaviour] of Object.entries(BEHAVIOURS)) {
-    const skip = subject.without?.[name] ?? false;
-    test(`${subject.level}: ${name}`, { skip }, () => behaviour(new Bench(subject)));
-  }
+    await t.test('a task ends with its own code; who asks late or twice hears the same; it can run again', async () => {
+      const task = plan('ends');
+      const handle = await driver.start(task);
+      const exit = await driver.wait(task.id, handle);
+      assert.deepEqual([exit.code, exit.oomKilled], [7, false]);
+      assert.ok(Math.abs(exit.at - Date.now()) < 60_000, 'its end is in Unix milliseconds');
+      assert.equal((await driver.wait(task.id, handle)).code, 7);
+      assert.equal(await driver.recover(task.id, handle), 'exited');
+      assert.equal(await driver.recover(task.id, undefined), 'exited');
+      await driver.release(task.id);
+      assert.equal(await driver.recover(task.id, handle), 'lost');
+      assert.equal((await driver.wait(task.id, await driver.start(task))).code, 7);
+      await driver.destroy(task.id);
+      assert.ok(!(await found(task.id)));
+    });
+
+    await t.test('a running task is recovered, measured, entered, and killed by a signal', async () => {
+      const task = plan('runs');
+      const handle = await driver.start(task);
+      assert.equal(typeof JSON.parse(handle).version, 'number', 'a handle is versioned JSON');
+      assert.equal(await driver.recover(task.id, handle), 'running');
+      assert.ok(await found(task.id));
+      const stats = await driver.stats(task.id, handle);
+      assert.ok(
+        Object.values(stats).every((value) => Number.isFinite(value) && value >= 0),
+        JSON.stringify(stats),
+      );
+      assert.ok(Object.values(await driver.inspect(task.id, handle)).every((fact) => typeof fact === 'string'));
+
+      const hello = await driver.exec(task.id, handle, processOf(commands.hello));
+      assert.deepEqual(await Promise.all([text(hello.stdout), text(hello.stderr), hello.exit]), ['hello\n', '', 0]);
+      assert.equal(await (await driver.exec(task.id, handle, processOf(commands.ends))).exit, 3);
+      const repeats = await driver.exec(task.id, handle, processOf(commands.repeats, true));
+      repeats.stdin.end('to and fro');
+      assert.equal(await text(repeats.stdout), 'to and fro');
+
+      const waiting = driver.wait(task.id, handle);
+      await driver.signal(task.id, handle, 9);
+      assert.equal((await waiting).code, 137);
+      assert.equal(await driver.recover(task.id, handle), 'exited');
+      await driver.destroy(task.id);
+      assert.ok(!(await found(task.id)));
+    });
+
+    await t.test('a start that fails says why and leaves no run behind', async () => {
+      const task = plan('missing');
+      await assert.rejects(driver.start(task), { code: 'command_not_found' });
+      assert.equal(await driver.recover(task.id, undefined), 'lost');
+      await driver.destroy(task.id);
+      assert.ok(!(await found(task.id)));
+    });
+
+    await t.test(
+      'release keeps what was written until destroy; both may be called again, also on nothing',
+      async () => {
+        const task = plan('runs');
+        await driver.start(task);
+        for (const _time of [1, 2]) await driver.release(task.id);
+        assert.ok(await found(task.id));
+        for (const _time of [1, 2]) await driver.destroy(task.id);
+        assert.ok(!(await found(task.id)));
+        const nobody = randomBytes(16).toString('hex');
+        await driver.release(nobody);
+        await driver.destroy(nobody);
+      },
+    );
+  });
 }

@@ -30,7 +30,7 @@ export class FakeImages implements ImageStore {
     const record: ImageRecord = {
       id: digest,
       manifestDigest: digest,
-      tags: [name],
+      tags: [...new Set([...(this.#state.getImage(digest)?.tags ?? []), name])],
       repoDigests: [],
       architecture: 'amd64',
       os: 'linux',
@@ -62,15 +62,32 @@ export class FakeImages implements ImageStore {
   }
 
   tag(reference: string, name: string): void {
-    const image = this.find(reference);
-    if (image) this.#state.putImage({ ...image, tags: [...image.tags, name] });
+    const image = this.#get(reference);
+    const before = this.find(name);
+    if (before) this.#state.putImage({ ...before, tags: before.tags.filter((tag) => tag !== name) });
+    this.#state.putImage({ ...image, tags: [...new Set([...image.tags, name])] });
   }
 
-  async remove(reference: string, options: { inUse: (id: string) => boolean }) {
-    const image = this.find(reference)!;
-    if (options.inUse(image.id)) return { untagged: [reference], deleted: [] };
+  #get(reference: string): ImageRecord {
+    const image = this.find(reference);
+    if (!image) throw new BulkheadError('no_such_image', `the image ${reference} is not in the store`);
+    return image;
+  }
+
+  async remove(reference: string, options: { force: boolean; inUse: (id: string) => boolean }) {
+    const image = this.#get(reference);
+    const [named] = image.tags.filter((tag) => tag === reference);
+    if (named !== undefined && image.tags.length > 1) {
+      this.#state.putImage({ ...image, tags: image.tags.filter((tag) => tag !== named) });
+      return { untagged: [named], deleted: [] };
+    }
+    if (options.inUse(image.id)) {
+      if (!options.force) throw new BulkheadError('in_use', `an instance uses ${reference}`);
+      this.#state.putImage({ ...image, tags: [] });
+      return { untagged: image.tags, deleted: [] };
+    }
     this.#state.deleteImage(image.id);
-    return { untagged: [reference], deleted: [image.id] };
+    return { untagged: image.tags, deleted: [image.id] };
   }
 
   async load(archive: Readable, _onProgress?: OnProgress): Promise<ImageRecord[]> {
@@ -80,7 +97,7 @@ export class FakeImages implements ImageStore {
   }
 
   async save(references: string[]): Promise<Readable> {
-    return Readable.from([Buffer.from(references.join(' '))]);
+    return Readable.from([Buffer.from(references.map((name) => this.#get(name).tags[0]).join(' '))]);
   }
 
   async build(context: Readable, options: { tag?: string; onProgress?: OnProgress }): Promise<ImageRecord> {
@@ -89,8 +106,8 @@ export class FakeImages implements ImageStore {
     return this.add(options.tag ?? 'built');
   }
 
-  async prune({ inUse }: { inUse: (id: string) => boolean }) {
-    const gone = this.list().filter((image) => !inUse(image.id));
+  async prune({ all, inUse }: { all: boolean; inUse: (id: string) => boolean }) {
+    const gone = this.list().filter((image) => !inUse(image.id) && (all || image.tags.length === 0));
     for (const image of gone) this.#state.deleteImage(image.id);
     return { images: gone.map((image) => image.id), freedBytes: gone.length * 1024 };
   }

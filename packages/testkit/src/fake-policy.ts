@@ -15,7 +15,13 @@ export class FakePolicy implements Policy {
   }
 
   explain(task: TaskSpec, image: unknown, levels: Fingerprint[]): Explanation {
-    return { subject: task.image, facts: {}, rules: [], decision: this.decide(task, image, levels) };
+    const answer = { subject: task.image, facts: {}, rules: [] };
+    try {
+      return { ...answer, decision: this.decide(task, image, levels) };
+    } catch (error) {
+      if (!(error instanceof BulkheadError)) throw error;
+      return { ...answer, refusal: error.toBody() };
+    }
   }
 
   grants(_task: TaskSpec, access: { kind: string }): boolean {

@@ -1,5 +1,4 @@
 /** Fakes of the engine's ports, and the suites every implementation of a port must pass. */
-export { type ConformanceSubject, driverConformance } from './driver-conformance.ts';
 export { FakeClock } from './fake-clock.ts';
 export { FakeEngine, type FakeEngineOptions } from './fake-engine.ts';
 export { FakeImages } from './fake-images.ts';

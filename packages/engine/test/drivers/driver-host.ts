@@ -23,6 +23,7 @@ import { GvisorDriver } from '../../src/drivers/gvisor/driver.ts';
 import { OciDriver } from '../../src/drivers/oci/driver.ts';
 import { Cgroups } from '../../src/host/cgroup.ts';
 import type { Driver, Exit, ProcessSpec, StartPlan } from '../../src/ports/driver.ts';
+import type { HostPaths } from '../../src/ports/host.ts';
 import { OverlayRootfs } from '../../src/rootfs/overlay.ts';
 import { ConmonSupervisor } from '../../src/supervisor/conmon.ts';
 import { ConmonLog } from '../../src/supervisor/conmon-log.ts';
@@ -61,7 +62,7 @@ export type More = Partial<Omit<StartPlan, 'process'>> & { process?: Partial<Pro
 
 export class DriverHost {
   readonly base: string;
-  readonly paths: { data: string; run: string; tag: string };
+  readonly paths: HostPaths;
   readonly rootfs: OverlayRootfs;
   readonly supervisor: ConmonSupervisor;
   readonly cgroup: Cgroups;
@@ -108,8 +109,13 @@ export class DriverHost {
   }
 
   plan(args: string[], more: More = {}): StartPlan {
+    const plan = DriverHost.planOf(this.paths, args, more);
+    this.#started.push(plan.id);
+    return plan;
+  }
+
+  static planOf(paths: HostPaths, args: string[], more: More = {}): StartPlan {
     const id = randomBytes(16).toString('hex');
-    this.#started.push(id);
     return {
       id,
       name: 'test',
@@ -125,7 +131,7 @@ export class DriverHost {
       init: false,
       hostsFile: '127.0.0.1 localhost\n',
       resolvConf: 'nameserver 192.0.2.1\n',
-      logPath: path.join(this.paths.data, 'instances', id, 'log'),
+      logPath: path.join(paths.data, 'instances', id, 'log'),
       logMaxBytes: 64 << 20,
       ...more,
       process: { ...processOf(args), ...more.process },
