@@ -6,7 +6,7 @@ import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 
 const root = path.resolve(import.meta.dirname, '..');
-const only = process.argv.slice(2);
+const only = process.argv.slice(2).filter((word) => word !== '--list');
 const bin = (name: string): string => path.join(root, 'node_modules/.bin', name);
 // The tools below are scripts with `env node` in their first line: they shall find the pinned one.
 process.env.PATH = `${path.join(root, 'node_modules/.bin')}:${process.env.PATH}`;
@@ -21,6 +21,17 @@ const CHECKS: [name: string, command: string, ...args: string[]][] = [
   ['docs/errors.md is current', process.execPath, 'scripts/errors-doc.ts', '--check'],
   ['docs/cli.md is current', process.execPath, 'scripts/cli-doc.ts', '--check'],
 ];
+
+const files =
+  only.length > 0
+    ? only.map((file) => path.resolve(file))
+    : globSync('{packages/*,bench,scripts}/test/**/*.test.ts', { cwd: root })
+        .sort()
+        .map((file) => path.join(root, file));
+if (process.argv.includes('--list')) {
+  console.log(files.map((file) => path.relative(root, file)).join('\n'));
+  process.exit();
+}
 
 if (only.length === 0) {
   for (const [name, command, ...args] of CHECKS) {
@@ -60,12 +71,6 @@ function residue(): Set<string> {
   ]);
 }
 
-const files =
-  only.length > 0
-    ? only.map((file) => path.resolve(file))
-    : globSync('{packages/*,bench,scripts}/test/**/*.test.ts', { cwd: root })
-        .sort()
-        .map((file) => path.join(root, file));
 const before = residue();
 // One at a time: the machine's two cores and its bridges, ports and cgroups are the thing under test.
 const stream = run({ files, concurrency: 1, timeout: 15 * 60_000, execArgv: ['--no-warnings'] });
