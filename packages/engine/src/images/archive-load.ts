@@ -1,19 +1,19 @@
 /** Takes images in from archives, layouts and the Docker daemon: their blobs go into the store, their manifests are named. */
-import { createHash } from 'node:crypto';
-import { closeSync, createReadStream, existsSync, openSync, writeSync } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { mkdtemp, open, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough, type Readable } from 'node:stream';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import { BulkheadError } from '@bulkhead/contract';
 import type { PullOptions } from '../ports/images.ts';
+import { BlobFiles, SmallFiles } from './archive-files.ts';
 import type { BlobStore } from './blob-store.ts';
-import { MANIFEST_MAX_BYTES, parseManifest } from './manifest.ts';
+import { parseManifest } from './manifest.ts';
 import { OciLayout } from './oci-layout.ts';
 import { parseName, type Source, tagOf } from './reference.ts';
 import { skopeo } from './skopeo.ts';
-import { rejected, type TarEntry } from './tar-format.ts';
-import { TarReader, type TarVisitor } from './tar-reader.ts';
+import { rejected } from './tar-format.ts';
+import { TarReader } from './tar-reader.ts';
 
 export interface LoaderParts {
   blobs: BlobStore;
@@ -27,7 +27,6 @@ export interface Found {
   tags: string[];
 }
 
-const ARCHIVE_ENTRIES_MAX = 100_000;
 const IMAGES_MAX = 1000;
 
 export class ArchiveLoader {
@@ -196,71 +195,4 @@ function asUserError(error: unknown): unknown {
     return new BulkheadError('archive_rejected', 'the compressed archive is damaged', { cause: error });
   }
   return error;
-}
-
-/** Keeps the named documents of an archive's top in memory. */
-class SmallFiles implements TarVisitor {
-  readonly found = new Map<string, Buffer>();
-  readonly #names: string[];
-  #name: string | undefined;
-  #pieces: Buffer[] = [];
-  #entries = 0;
-
-  constructor(names: string[]) {
-    this.#names = names;
-  }
-
-  entry(entry: TarEntry): void {
-    if (++this.#entries > ARCHIVE_ENTRIES_MAX) rejected(`it has more than ${ARCHIVE_ENTRIES_MAX} entries`);
-    const name = entry.name.replace(/^(\.?\/)+/, '');
-    this.#name = entry.kind === 'file' && this.#names.includes(name) ? name : undefined;
-    if (this.#name !== undefined && entry.sizeBytes > MANIFEST_MAX_BYTES) rejected(`its ${name} is too large`);
-    this.#pieces = [];
-  }
-
-  data(piece: Buffer): void {
-    if (this.#name !== undefined) this.#pieces.push(Buffer.from(piece));
-  }
-
-  endOfEntry(): void {
-    if (this.#name !== undefined) this.found.set(this.#name, Buffer.concat(this.#pieces));
-  }
-}
-
-/** Writes every `blobs/sha256/<hex>` into a directory, under a name of its own; refuses one that is not what it says. */
-class BlobFiles implements TarVisitor {
-  readonly files = new Map<string, string>();
-  readonly #directory: string;
-  #open: { fd: number; hex: string; hash: ReturnType<typeof createHash> } | undefined;
-
-  constructor(directory: string) {
-    this.#directory = directory;
-  }
-
-  entry(entry: TarEntry): void {
-    const hex = /^(?:\.?\/)*blobs\/sha256\/([0-9a-f]{64})$/.exec(entry.name)?.[1];
-    if (entry.kind !== 'file' || hex === undefined) return;
-    const file = path.join(this.#directory, hex);
-    this.#open = { fd: openSync(file, 'w', 0o600), hex, hash: createHash('sha256') };
-    this.files.set(`sha256:${hex}`, file);
-  }
-
-  data(piece: Buffer): void {
-    if (this.#open === undefined) return;
-    this.#open.hash.update(piece);
-    for (let written = 0; written < piece.length; ) written += writeSync(this.#open.fd, piece, written);
-  }
-
-  endOfEntry(): void {
-    const ended = this.#open;
-    this.close();
-    if (ended !== undefined && ended.hash.digest('hex') !== ended.hex) {
-      throw new BulkheadError('digest_mismatch', `the archive's blob sha256:${ended.hex} is something else`);
-    }
-  }
-
-  close(): void {
-    if (this.#open !== undefined) closeSync(this.#open.fd);
-    this.#open = undefined;
-  }
 }

@@ -1,11 +1,13 @@
 /** Writes images as one tar that streams out of the store; a docker-archive is an oci-archive with one document more. */
-import { createReadStream } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import type { ImageRecord } from '../ports/images.ts';
 import type { BlobStore } from './blob-store.ts';
 import { type Descriptor, MANIFEST_MAX_BYTES, parseManifest } from './manifest.ts';
 import { indexOf, layoutMarker } from './oci-layout.ts';
 import { END_OF_ARCHIVE, formatHeader, padding } from './tar-format.ts';
+
+const CHUNK_BYTES = 256 * 1024;
 
 export interface Saved {
   record: ImageRecord;
@@ -25,7 +27,26 @@ export async function saveArchive(
 ): Promise<Readable> {
   const plan: Plan = { blobs: new Map(), index: [], docker: [] };
   for (const image of images) await addImage(plan, image, blobs);
-  return Readable.from(archive(plan, format, blobs), { objectMode: false });
+  const files = await openAll([...plan.blobs.keys()], blobs);
+  const stream = Readable.from(archive(plan, format, files), { objectMode: false });
+  stream.once('close', () => void closeAll(files));
+  return stream;
+}
+
+/** An open file stays whole when a collector removes its name: the receiver may take all the time in the world. */
+async function openAll(digests: string[], blobs: BlobStore): Promise<Map<string, FileHandle>> {
+  const files = new Map<string, FileHandle>();
+  try {
+    for (const digest of digests) files.set(digest, await open(blobs.path(digest)));
+    return files;
+  } catch (error) {
+    await closeAll(files);
+    throw error;
+  }
+}
+
+async function closeAll(files: Map<string, FileHandle>): Promise<void> {
+  for (const file of files.values()) await file.close().catch(() => {});
 }
 
 async function addImage(plan: Plan, { record, tags }: Saved, blobs: BlobStore): Promise<void> {
@@ -50,7 +71,7 @@ function blobName(digest: string): string {
 async function* archive(
   plan: Plan,
   format: 'docker-archive' | 'oci-archive',
-  blobs: BlobStore,
+  files: Map<string, FileHandle>,
 ): AsyncGenerator<Buffer> {
   yield document('oci-layout', layoutMarker());
   yield document('index.json', indexOf(plan.index));
@@ -58,9 +79,12 @@ async function* archive(
   for (const [digest, sizeBytes] of plan.blobs) {
     yield header(blobName(digest), sizeBytes);
     let sent = 0;
-    for await (const chunk of createReadStream(blobs.path(digest), { highWaterMark: 256 * 1024 })) {
-      sent += (chunk as Buffer).length;
-      yield chunk as Buffer;
+    const file = files.get(digest);
+    while (file !== undefined && sent < sizeBytes) {
+      const { bytesRead, buffer } = await file.read(Buffer.allocUnsafe(CHUNK_BYTES), 0, CHUNK_BYTES, sent);
+      if (bytesRead === 0) break;
+      sent += bytesRead;
+      yield buffer.subarray(0, bytesRead);
     }
     if (sent !== sizeBytes) throw new Error(`blob ${digest} changed while it was read`);
     yield Buffer.alloc(padding(sizeBytes));

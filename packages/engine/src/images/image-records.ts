@@ -62,6 +62,29 @@ export class ImageRecords {
     return left;
   }
 
+  /** Untags; the last name takes the record with it. */
+  remove(
+    reference: string,
+    options: { force: boolean; inUse: (imageId: string) => boolean },
+  ): { untagged: string[]; deleted: string[] } {
+    const record = this.get(reference);
+    const named = this.tagNamed(reference, record);
+    if (named !== undefined && record.tags.length > 1) {
+      this.untag(record, named);
+      return { untagged: [named], deleted: [] };
+    }
+    if (named === undefined && record.tags.length > 1 && !options.force) {
+      throw new BulkheadError('in_use', `${reference} has ${record.tags.length} tags: ${record.tags.join(', ')}`);
+    }
+    if (options.inUse(record.id)) {
+      if (!options.force) throw new BulkheadError('in_use', `an instance uses the image ${reference}`);
+      for (const tag of record.tags) this.untag(this.get(record.id), tag);
+      return { untagged: record.tags, deleted: [] };
+    }
+    this.delete(record.id);
+    return { untagged: record.tags, deleted: [record.id] };
+  }
+
   delete(id: string): void {
     this.#state.deleteImage(id);
   }

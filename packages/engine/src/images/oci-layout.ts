@@ -3,7 +3,8 @@ import { readFileSync, rmSync } from 'node:fs';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { BulkheadError } from '@bulkhead/contract';
-import { type IndexEntry, parseManifest } from './manifest.ts';
+import type { BlobStore } from './blob-store.ts';
+import { type IndexEntry, MANIFEST_MAX_BYTES, parseManifest } from './manifest.ts';
 
 export class OciLayout {
   readonly directory: string;
@@ -15,6 +16,16 @@ export class OciLayout {
   static async make(parent: string): Promise<OciLayout> {
     await mkdir(parent, { recursive: true, mode: 0o700 });
     return new OciLayout(await mkdtemp(path.join(parent, 'layout-')));
+  }
+
+  /** One that holds the image `manifestDigest` of the store. */
+  static async of(manifestDigest: string, blobs: BlobStore, parent: string): Promise<OciLayout> {
+    const bytes = await blobs.read(manifestDigest, MANIFEST_MAX_BYTES);
+    const manifest = parseManifest(bytes);
+    if (manifest.kind !== 'image') throw new BulkheadError('invalid_manifest', `${manifestDigest} is an index`);
+    const layout = await OciLayout.make(parent);
+    await layout.point({ digest: manifestDigest, sizeBytes: bytes.length, mediaType: manifest.mediaType });
+    return layout;
   }
 
   /** As skopeo names it. */

@@ -11,8 +11,8 @@ export interface SkopeoRun {
   signal?: AbortSignal;
   /** Ends it when this long without a sign of progress. */
   stallMs: number;
-  /** Any number that changes while there is progress; undefined: output only. */
-  progress?: () => number;
+  /** Any number that changes while there is progress of the process `pid`; undefined: output only. */
+  progress?: (pid: number) => number;
   /** Output larger than this ends it. */
   maxOutputBytes?: number;
 }
@@ -76,14 +76,14 @@ export async function skopeo(args: string[], run: SkopeoRun): Promise<Buffer> {
   });
   const watch = setInterval(() => {
     try {
-      const progress = run.progress?.() ?? -1;
+      const progress = run.progress?.(child.pid ?? 0) ?? -1;
       if (progress !== lastProgress) lastSign = performance.now();
       lastProgress = progress;
     } catch (error) {
       stop(error instanceof BulkheadError ? error : new BulkheadError('internal', String(error), { cause: error }));
     }
     if (performance.now() - lastSign > run.stallMs) {
-      stop(new BulkheadError('registry_unreachable', `${run.subject}: nothing came for ${run.stallMs / 1000} s`));
+      stop(new BulkheadError('registry_unreachable', `${run.subject}: nothing moved for ${run.stallMs / 1000} s`));
     }
   }, POLL_MS);
   const abort = (): boolean => child.kill('SIGKILL');
@@ -96,7 +96,7 @@ export async function skopeo(args: string[], run: SkopeoRun): Promise<Buffer> {
     run.signal?.throwIfAborted();
     if (ended !== undefined) throw ended;
     if (code !== 0) throw asUserError(words, run);
-    run.progress?.();
+    run.progress?.(child.pid ?? 0);
     return Buffer.concat(output);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).syscall !== 'spawn skopeo') throw error;

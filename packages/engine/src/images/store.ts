@@ -13,15 +13,15 @@ import { Buildah, type BuildOptions } from './buildah.ts';
 import type { ImageFault } from './faults.ts';
 import { collectGarbage } from './garbage.ts';
 import { ImageImport } from './image-import.ts';
+import { ImagePush } from './image-push.ts';
 import { ImageRecords, type ImageState } from './image-records.ts';
 import type { LayerJob } from './layer-builder.ts';
 import { LayerStore } from './layer-store.ts';
 import { LayerWorkers } from './layer-workers.ts';
-import { MANIFEST_MAX_BYTES, parseManifest, parsePlatform } from './manifest.ts';
+import { parsePlatform } from './manifest.ts';
 import { OciLayout } from './oci-layout.ts';
-import { exactName, type ImageName, parseName, parseSource, repositoryOf, type Source, tagOf } from './reference.ts';
-import { accessFlags, RegistryPull } from './registry-pull.ts';
-import { skopeo } from './skopeo.ts';
+import { type ImageName, parseName, parseSource, repositoryOf, type Source, tagOf } from './reference.ts';
+import { RegistryPull } from './registry-pull.ts';
 import { StoreLock } from './store-lock.ts';
 
 export interface SkopeoImageStoreOptions {
@@ -50,6 +50,7 @@ export class SkopeoImageStore implements ImageStore {
   readonly #stallMs: number;
   readonly #buildah: Buildah;
   readonly #loader: ArchiveLoader;
+  readonly #pusher: ImagePush;
   readonly #onLayersRemoved: () => void;
   readonly #fault: ImageFault;
 
@@ -68,7 +69,9 @@ export class SkopeoImageStore implements ImageStore {
     this.#temporary = path.join(paths.data, 'tmp', 'images');
     this.#stallMs = options.stallMs ?? STALL_MS;
     this.#buildah = new Buildah({ paths, temporary: this.#temporary });
-    this.#loader = new ArchiveLoader({ blobs: this.#blobs, temporary: this.#temporary, stallMs: this.#stallMs });
+    const parts = { blobs: this.#blobs, temporary: this.#temporary, stallMs: this.#stallMs };
+    this.#loader = new ArchiveLoader(parts);
+    this.#pusher = new ImagePush(parts);
     this.#onLayersRemoved = options.onLayersRemoved ?? (() => {});
     mkdirSync(this.#temporary, { recursive: true, mode: 0o700 });
   }
@@ -125,40 +128,9 @@ export class SkopeoImageStore implements ImageStore {
     return first;
   }
 
-  async push(reference: string, destination: string, options: PullOptions): Promise<void> {
+  push(reference: string, destination: string, options: PullOptions): Promise<void> {
     const record = this.#records.get(reference);
-    const target = parseSource(destination);
-    const docker = target.transport === 'docker';
-    const to = docker ? `docker://${exactName(target.name)}` : `${target.transport}:${target.location}`;
-    if (docker && target.name.digest !== undefined) {
-      throw new BulkheadError('invalid_reference', `${JSON.stringify(destination)} has a digest; push to a tag`);
-    }
-    await this.#lock.adding(async () => {
-      const layout = await this.#layoutOf(record.manifestDigest);
-      try {
-        const access = docker ? accessFlags('--dest-', target.name, options) : [];
-        const flags = ['--quiet', '--src-shared-blob-dir', this.#blobs.directory, ...access];
-        options.onProgress?.({ phase: 'pushing', message: destination });
-        await skopeo(['copy', ...flags, layout.reference, to], {
-          subject: destination,
-          registry: docker,
-          stallMs: Number.POSITIVE_INFINITY,
-          ...(options.signal === undefined ? {} : { signal: options.signal }),
-        });
-        options.onProgress?.({ phase: 'done', message: destination });
-      } finally {
-        layout.remove();
-      }
-    });
-  }
-
-  async #layoutOf(manifestDigest: string): Promise<OciLayout> {
-    const bytes = await this.#blobs.read(manifestDigest, MANIFEST_MAX_BYTES);
-    const manifest = parseManifest(bytes);
-    if (manifest.kind !== 'image') throw new BulkheadError('invalid_manifest', `${manifestDigest} is an index`);
-    const layout = await OciLayout.make(this.#temporary);
-    await layout.point({ digest: manifestDigest, sizeBytes: bytes.length, mediaType: manifest.mediaType });
-    return layout;
+    return this.#lock.adding(() => this.#pusher.push(record, destination, options));
   }
 
   find(reference: string): ImageRecord | undefined {
@@ -177,23 +149,9 @@ export class SkopeoImageStore implements ImageStore {
     reference: string,
     options: { force: boolean; inUse: (imageId: string) => boolean },
   ): Promise<{ untagged: string[]; deleted: string[] }> {
-    const record = this.#records.get(reference);
-    const named = this.#records.tagNamed(reference, record);
-    if (named !== undefined && record.tags.length > 1) {
-      this.#records.untag(record, named);
-      return { untagged: [named], deleted: [] };
-    }
-    if (named === undefined && record.tags.length > 1 && !options.force) {
-      throw new BulkheadError('in_use', `${reference} has ${record.tags.length} tags: ${record.tags.join(', ')}`);
-    }
-    if (options.inUse(record.id)) {
-      if (!options.force) throw new BulkheadError('in_use', `an instance uses the image ${reference}`);
-      for (const tag of record.tags) this.#records.untag(this.#records.get(record.id), tag);
-      return { untagged: record.tags, deleted: [] };
-    }
-    this.#records.delete(record.id);
-    await this.#collectSoon();
-    return { untagged: record.tags, deleted: [record.id] };
+    const removed = this.#records.remove(reference, options);
+    if (removed.deleted.length > 0) await this.#collectSoon();
+    return removed;
   }
 
   load(archive: Readable, onProgress: OnProgress = () => {}): Promise<ImageRecord[]> {
@@ -209,13 +167,14 @@ export class SkopeoImageStore implements ImageStore {
     });
   }
 
+  /** What is being saved stays readable, whatever is removed meanwhile. */
   async save(references: string[], format: 'docker-archive' | 'oci-archive'): Promise<Readable> {
     const images = references.map((reference) => {
       const record = this.#records.get(reference);
       const tag = this.#records.tagNamed(reference, record);
       return { record, tags: tag === undefined ? [] : [tag] };
     });
-    return saveArchive(images, format, this.#blobs);
+    return this.#lock.adding(() => saveArchive(images, format, this.#blobs));
   }
 
   build(context: Readable, options: BuildOptions): Promise<ImageRecord> {
@@ -226,7 +185,9 @@ export class SkopeoImageStore implements ImageStore {
       try {
         const source = async (reference: string): Promise<OciLayout | undefined> => {
           const record = this.#records.find(reference);
-          return record === undefined ? undefined : this.#layoutOf(await baseManifest(record, this.#blobs));
+          return record === undefined
+            ? undefined
+            : OciLayout.of(await baseManifest(record, this.#blobs), this.#blobs, this.#temporary);
         };
         await this.#buildah.build(context, options, { source, target: layout, blobDirectory: this.#blobs.directory });
         const built = layout.entries()[0];

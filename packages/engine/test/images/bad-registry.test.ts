@@ -142,7 +142,7 @@ test('denied, unknown, garbage, failing, resetting and absent registries have th
 test('a registry that stalls ends at the limit, before and in the middle of a layer', async (t) => {
   const image = makeImage([tarOf(t, { a: '1' })]);
   const silent = await lyingRegistry(t, image, (request) => request.url?.includes('/manifests/') === true);
-  await refused(t, silent, 'registry_unreachable', /nothing came for/, 600);
+  await refused(t, silent, 'registry_unreachable', /nothing moved for/, 600);
   const layer = JSON.parse(image.manifest.toString()).layers[0].digest;
   const half = await lyingRegistry(t, image, (request, response) => {
     if (!request.url?.endsWith(layer)) return false;
@@ -150,7 +150,7 @@ test('a registry that stalls ends at the limit, before and in the middle of a la
     response.write(image.blobs.get(layer)!.subarray(0, 20));
     return true;
   });
-  await refused(t, half, 'registry_unreachable', /nothing came for/, 600);
+  await refused(t, half, 'registry_unreachable', /nothing moved for/, 600);
 });
 
 test('a multi-architecture image gives the host variant, another on request, or says what it has', async (t) => {

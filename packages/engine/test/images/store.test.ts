@@ -1,6 +1,8 @@
 /** The store over its whole surface: push, save, load, tag, remove, prune, build; with real registries and tools. */
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import test from 'node:test';
@@ -28,6 +30,46 @@ test('an image goes through push, save and load and stays the same', async (t) =
     );
     assert.equal(third.find(`${address}/app:1`)?.id, image.configDigest);
   }
+});
+
+test('an image that is removed while it is being saved is saved whole', async (t) => {
+  const address = await startRegistry(t);
+  const image = makeImage([tarOf(t, { a: 'a'.repeat(5 << 20) })], { compress: (tar) => tar });
+  await upload(address, 'app', '1', image);
+  const { store, data } = makeStore(t);
+  await store.pull(`${address}/app:1`, {});
+  const archive = await store.save([`${address}/app:1`], 'oci-archive');
+  const begun = archive[Symbol.asyncIterator]();
+  const first = await begun.next();
+  await store.prune({ all: true, inUse: never });
+  assert.deepEqual(readdirSync(path.join(data, 'images', 'blobs', 'sha256')), []);
+  const rest = [first.value as Buffer];
+  for (let next = await begun.next(); !next.done; next = await begun.next()) rest.push(next.value as Buffer);
+  const [loaded] = await makeStore(t).store.load(Readable.from(rest));
+  assert.equal(loaded?.id, image.configDigest);
+});
+
+test('a registry that takes nothing more ends a push', async (t) => {
+  const address = await startRegistry(t);
+  await upload(address, 'app', '1', makeImage([tarOf(t, { a: 'a'.repeat(8 << 20) })], { compress: (tar) => tar }));
+  const { store } = makeStore(t, { stallMs: 1000 });
+  await store.pull(`${address}/app:1`, {});
+  const deaf = createServer((request, response) => {
+    if (request.url === '/v2/') response.end();
+    else if (request.method === 'POST') response.writeHead(202, { location: '/v2/app/blobs/uploads/1' }).end();
+    else if (request.method === 'HEAD') response.writeHead(404).end();
+    else request.pause();
+  });
+  await new Promise<void>((resolve) => deaf.listen(0, '127.0.0.1', resolve));
+  t.after(() => {
+    deaf.close();
+    deaf.closeAllConnections();
+  });
+  const { port } = deaf.address() as AddressInfo;
+  const before = Date.now();
+  const pushed = store.push(`${address}/app:1`, `127.0.0.1:${port}/app:1`, {});
+  await assert.rejects(pushed, { code: 'registry_unreachable', message: /nothing moved for 1 s/ });
+  assert.ok(Date.now() - before < 15_000);
 });
 
 test('archives made by skopeo are taken in by pull and load', async (t) => {
