@@ -76,7 +76,7 @@ export abstract class RuntimeDriver implements Driver {
     const { rootfs, supervisor, cgroup } = this.deps;
     cgroup.anticipate();
     const runtime = await this.runtime();
-    const root = await rootfs.mount(plan.id, plan.layers);
+    const root = await rootfs.mount(plan.id, plan.layers, plan.limits.diskBytes);
     await ensureWorkingDirectory(rootfs, root, plan);
     const identity = await resolveUser(rootfs, root, plan.process.user, plan.process.groupAdd);
     const folder = this.bundleOf(plan.id);

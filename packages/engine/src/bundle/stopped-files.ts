@@ -55,7 +55,7 @@ export class StoppedFiles {
   }
 
   async #run(plan: StartPlan, runtime: Runtime, args: string[]): Promise<Session> {
-    const root = await this.#deps.rootfs.mount(plan.id, plan.layers);
+    const root = await this.#deps.rootfs.mount(plan.id, plan.layers, plan.limits.diskBytes);
     const folder = path.join(this.#bundles.folderOf(plan.id), 'helper');
     const { lease: _lease, ...rest } = plan;
     const identity = { uid: 0, gid: 0, additionalGids: [], home: '/' };

@@ -42,9 +42,12 @@ export const MS_NODEV = 4;
 export const MS_REMOUNT = 32;
 export const MS_BIND = 4096;
 export const MNT_DETACH = 2;
+export const UMOUNT_NOFOLLOW = 8;
 export const MOUNT_ATTR_RDONLY = 0x1;
+export const MOUNT_ATTR_NOSUID = 0x2;
 export const MOUNT_ATTR_NODEV = 0x4;
 export const MOUNT_ATTR_IDMAP = 0x100000;
+const MS_PRIVATE = 1 << 18;
 const MOVE_MOUNT_F_EMPTY_PATH = 4;
 
 const errnoNames = new Map(Object.entries(constants.errno).map(([name, value]) => [value, name]));
@@ -102,7 +105,7 @@ export function openTree(source: string, recursive: boolean): number {
   return checked(callWithPath(OPEN_TREE, AT_FDCWD, source, flags, 0, 0), 'open_tree', source);
 }
 
-/** Sets attributes of a mount given by descriptor; `userNamespace` is the descriptor MOUNT_ATTR_IDMAP maps by. */
+/** Sets attributes of a mount given by descriptor, and makes it private; `userNamespace` is the descriptor MOUNT_ATTR_IDMAP maps by. */
 export function mountSetattr(
   mountFd: number,
   attributes: number,
@@ -111,6 +114,7 @@ export function mountSetattr(
 ): void {
   const attr = Buffer.alloc(32);
   attr.writeBigUInt64LE(BigInt(attributes), 0);
+  attr.writeBigUInt64LE(BigInt(MS_PRIVATE), 16);
   attr.writeBigUInt64LE(BigInt(userNamespace ?? 0), 24);
   const flags = AT_EMPTY_PATH | (options.recursive ? AT_RECURSIVE : 0);
   const result = callSetattr(MOUNT_SETATTR, mountFd, '', flags, attr, attr.length);

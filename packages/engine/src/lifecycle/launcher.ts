@@ -110,7 +110,7 @@ export class Launcher {
     for (const mount of record.spec.mounts) {
       if (mount.type !== 'volume' || !(await storage.createVolume(mount.source))) continue;
       // First use: the volume begins with what the image has there, as in Docker.
-      const root = await rootfs.mount(record.id, image.layers);
+      const root = await rootfs.mount(record.id, image.layers, record.spec.limits.diskBytes);
       await storage.seedVolume(mount.source, await rootfs.ensureDirectory(root, mount.target));
     }
   }

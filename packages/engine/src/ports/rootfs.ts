@@ -9,8 +9,11 @@ export interface IdMap {
 export interface RootfsStore {
   /** The ids a container's root is mapped to, or undefined where this host cannot map a root file system. */
   idMap(): IdMap | undefined;
-  /** Mounts layers (lowest first) plus the instance's writable layer; returns the merged directory. Idempotent. */
-  mount(id: string, layers: string[]): Promise<string>;
+  /**
+   * Mounts layers (lowest first) plus the instance's writable layer; returns the merged directory. Idempotent. With
+   * `writableBytes` the writable layer ends in "no space left" at that size, which it gets at its first mount.
+   */
+  mount(id: string, layers: string[], writableBytes?: number): Promise<string>;
   /**
    * Shows a directory or file of the host with its owners as they are: host id n is n inside. Undefined where this host or
    * the file system cannot. It goes with {@link unmount}.

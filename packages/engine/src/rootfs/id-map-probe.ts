@@ -1,6 +1,6 @@
 /** Finds out by use in which form this host can show a layer through an id map. */
 import { spawnSync } from 'node:child_process';
-import { closeSync, mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import path from 'node:path';
 import type { HostPaths } from '../ports/host.ts';
 import type { IdMap } from '../ports/rootfs.ts';
@@ -8,6 +8,21 @@ import { LayerMounts, type MappedForm } from './layer-mounts.ts';
 import { openUserNamespace } from './user-namespace.ts';
 
 const PROBE_LAYER = `sha256:${'0'.repeat(64)}`;
+
+/** What an engine left that was killed while it tried something out: mounts, and folders of every kind of probe. */
+export function sweepProbes(paths: HostPaths): void {
+  for (const parent of [paths.run, paths.data]) {
+    for (const name of readdirSync(parent).filter((each) => each.startsWith('probe-'))) {
+      const folder = path.join(parent, name);
+      try {
+        new LayerMounts({ ...paths, data: folder, run: folder }).sweep({ all: true });
+        rmSync(folder, { recursive: true, force: true });
+      } catch {
+        // A runtime that outlived the engine still writes there: the next start finds it.
+      }
+    }
+  }
+}
 
 /** How this host shows layers to a user namespace, tried by use; undefined where it cannot at all. */
 export async function probeIdMap(

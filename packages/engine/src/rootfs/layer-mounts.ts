@@ -1,5 +1,5 @@
 /** Each layer's squashfs, mounted once for all instances at `<run>/l/<12 hex>`. It never writes below a mount. */
-import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs';
+import { closeSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs';
 import path from 'node:path';
 import { BulkheadError } from '@bulkhead/contract';
 import {
@@ -14,15 +14,11 @@ import {
 } from '../host/syscall.ts';
 import type { HostPaths } from '../ports/host.ts';
 import { attachLoop } from './loop-device.ts';
-import { isListedMount, mountMapped } from './mapped-tree.ts';
+import { mountMapped } from './mapped-tree.ts';
+import { isListedMount, isMountPoint } from './mount-point.ts';
 import { UnpackedLayers } from './unpacked-layers.ts';
 
 const DIFF_ID = /^sha256:([0-9a-f]{64})$/;
-
-export function isMountPoint(directory: string): boolean {
-  const own = statSync(directory, { throwIfNoEntry: false });
-  return own !== undefined && own.dev !== statSync(path.dirname(directory)).dev;
-}
 
 /** How this host shows a layer to a user namespace. */
 export interface MappedForm {
@@ -60,7 +56,7 @@ export class LayerMounts {
     if (map?.form === 'directory') {
       const source = this.#unpacked.ensure(hexOf(layer), file);
       const { userNamespace } = map;
-      mountMapped({ source, target, userNamespace, readOnly: true, recursive: false });
+      mountMapped({ source, target, userNamespace, readOnly: true, recursive: false, noSetuid: false });
       this.#mapped.add(target);
     } else this.#attach(file, target, map?.userNamespace);
     return target;
@@ -88,7 +84,7 @@ export class LayerMounts {
   }
 
   #attach(file: string, target: string, userNamespace: number | undefined): void {
-    const loop = attachLoop(file);
+    const loop = attachLoop(file, { readOnly: true });
     try {
       const attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV;
       const detached = newMount(

@@ -1,13 +1,18 @@
 /** Shows a tree of the host elsewhere, its owners mapped: host id n as n inside the user namespace. It changes no file. */
-import { closeSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdirSync, readdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
+  MNT_DETACH,
   MOUNT_ATTR_IDMAP,
   MOUNT_ATTR_NODEV,
+  MOUNT_ATTR_NOSUID,
   MOUNT_ATTR_RDONLY,
   mountSetattr,
   moveMount,
   openTree,
+  SyscallError,
+  UMOUNT_NOFOLLOW,
+  umount,
 } from '../host/syscall.ts';
 
 export interface MappedTree {
@@ -18,28 +23,23 @@ export interface MappedTree {
   readOnly: boolean;
   /** With what is mounted below `source`. */
   recursive: boolean;
+  /** Programs in it give nobody the ids of their owner, wherever it is seen. */
+  noSetuid: boolean;
 }
 
 /** Throws where a file system in it cannot be mapped; nothing is mounted then. */
-export function mountMapped({ source, target, userNamespace, readOnly, recursive }: MappedTree): void {
+export function mountMapped({ source, target, userNamespace, readOnly, recursive, noSetuid }: MappedTree): void {
   const detached = openTree(source, recursive);
   try {
-    const attributes = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV | (readOnly ? MOUNT_ATTR_RDONLY : 0);
+    const attributes =
+      MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV | (readOnly ? MOUNT_ATTR_RDONLY : 0) | (noSetuid ? MOUNT_ATTR_NOSUID : 0);
+    // It makes them private, too: to unmount the copy would otherwise unmount what is below the source for the whole host.
     mountSetattr(detached, attributes, userNamespace, { recursive });
     makePlace(target, statSync(source).isDirectory());
     moveMount(detached, target);
   } finally {
     closeSync(detached);
   }
-}
-
-/** Of the same file system as what is around it, so that its device number tells nothing. */
-export function isListedMount(target: string): boolean {
-  const shown = target.replace(
-    /[ \t\n\\]/g,
-    (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`,
-  );
-  return readFileSync('/proc/self/mountinfo', 'utf8').includes(` ${shown} `);
 }
 
 /** A file is mounted on a file. */
@@ -50,4 +50,30 @@ function makePlace(target: string, directory: boolean): void {
   }
   mkdirSync(path.dirname(target), { recursive: true, mode: 0o711 });
   writeFileSync(target, '');
+}
+
+/** Unmounts everything directly below `folder` and removes it. Never recursive: what is still mounted is the host's own. */
+export function removeTrees(folder: string): void {
+  for (const name of listed(folder)) {
+    const place = path.join(folder, name);
+    while (unmounted(place));
+    if (statSync(place).isDirectory()) rmdirSync(place);
+    else unlinkSync(place);
+  }
+  if (statSync(folder, { throwIfNoEntry: false })) rmdirSync(folder);
+}
+
+/** False where nothing was mounted. */
+function unmounted(place: string): boolean {
+  try {
+    umount(place, MNT_DETACH | UMOUNT_NOFOLLOW);
+    return true;
+  } catch (error) {
+    if (error instanceof SyscallError && error.code === 'EINVAL') return false;
+    throw error;
+  }
+}
+
+export function listed(directory: string): string[] {
+  return statSync(directory, { throwIfNoEntry: false }) ? readdirSync(directory) : [];
 }

@@ -6,9 +6,11 @@ import { MNT_DETACH, MOUNT_ATTR_NODEV, MS_NODEV, mount, moveMount, newMount, umo
 import type { HostPaths } from '../ports/host.ts';
 import type { IdMap, RootfsStore } from '../ports/rootfs.ts';
 import { ensureDirectoryBelow, readFileBelow } from './confined.ts';
-import { probeIdMap } from './id-map-probe.ts';
-import { isMountPoint, LayerMounts, type MappedForm } from './layer-mounts.ts';
-import { isListedMount, mountMapped } from './mapped-tree.ts';
+import { probeIdMap, sweepProbes } from './id-map-probe.ts';
+import { LayerMounts, type MappedForm } from './layer-mounts.ts';
+import { LimitedLayers } from './limited-layers.ts';
+import { listed, mountMapped, removeTrees } from './mapped-tree.ts';
+import { isMountPoint } from './mount-point.ts';
 
 const DEFAULT_MAP: IdMap = { hostId: 100_000, count: 65_536 };
 const INSTANCE_ID = /^[0-9a-f]{32}$/;
@@ -26,6 +28,7 @@ export interface OverlayRootfsOptions {
 export class OverlayRootfs implements RootfsStore {
   readonly #paths: HostPaths;
   readonly #layers: LayerMounts;
+  readonly #limited: LimitedLayers;
   readonly #wantedMap: IdMap;
   readonly #forms: readonly MappedForm['form'][] | undefined;
   #form: MappedForm | undefined;
@@ -33,6 +36,7 @@ export class OverlayRootfs implements RootfsStore {
   constructor(options: OverlayRootfsOptions) {
     this.#paths = options.paths;
     this.#layers = new LayerMounts(options.paths);
+    this.#limited = new LimitedLayers(options.paths);
     this.#wantedMap = options.idMap ?? DEFAULT_MAP;
     this.#forms = options.forms;
   }
@@ -40,6 +44,7 @@ export class OverlayRootfs implements RootfsStore {
   /** Finds out by use in which form this kernel maps the ids of a layer. Call once, before anything else. */
   async init(): Promise<void> {
     mkdirSync(path.join(this.#paths.run, 'instances'), { recursive: true, mode: 0o711 });
+    sweepProbes(this.#paths);
     this.#form = await probeIdMap(this.#paths, this.#wantedMap, this.#forms);
   }
 
@@ -47,12 +52,21 @@ export class OverlayRootfs implements RootfsStore {
     return this.#form === undefined ? undefined : this.#wantedMap;
   }
 
-  async mount(id: string, layers: string[]): Promise<string> {
+  async mount(id: string, layers: string[], writableBytes = 0): Promise<string> {
     const target = this.#target(id);
     if (isMountPoint(target)) return target;
     mkdirSync(target, { recursive: true, mode: 0o711 });
     const lower = layers.map((layer) => this.#layers.ensure(layer, this.#form)).reverse();
-    this.#overlay(lower.length > 0 ? lower : [this.#emptyLayer()], this.#writable(id), target);
+    if (lower.length === 0) lower.push(this.#emptyLayer());
+    const instance = this.#instance(id);
+    const limited = this.#limited.has(id) || (writableBytes > 0 && !existsSync(path.join(instance, 'upper')));
+    if (!limited) this.#overlay(lower, this.#writable(instance), target);
+    else
+      try {
+        this.#overlay(lower, this.#writable(await this.#limited.show(id, writableBytes)), target);
+      } finally {
+        this.#limited.hide(id);
+      }
     return target;
   }
 
@@ -62,7 +76,7 @@ export class OverlayRootfs implements RootfsStore {
     const folder = this.#trees(id);
     const target = path.join(folder, String(listed(folder).length));
     try {
-      mountMapped({ source, target, userNamespace, readOnly, recursive: true });
+      mountMapped({ source, target, userNamespace, readOnly, recursive: true, noSetuid: true });
       return target;
     } catch {
       // A file system that maps no ids, there or below it.
@@ -71,12 +85,13 @@ export class OverlayRootfs implements RootfsStore {
   }
 
   async unmount(id: string): Promise<void> {
-    const trees = this.#trees(id);
-    for (const name of listed(trees))
-      while (isListedMount(path.join(trees, name))) umount(path.join(trees, name), MNT_DETACH);
-    rmSync(trees, { recursive: true, force: true });
+    removeTrees(this.#trees(id));
     const target = this.#target(id);
-    while (isMountPoint(target)) umount(target, MNT_DETACH);
+    const limited = this.#limited.has(id);
+    while (isMountPoint(target))
+      if (limited) await this.#limited.unmountOverlay(target);
+      else umount(target, MNT_DETACH);
+    this.#limited.hide(id);
     if (existsSync(target)) rmdirSync(target);
   }
 
@@ -84,6 +99,7 @@ export class OverlayRootfs implements RootfsStore {
     const directory = this.#instance(id);
     if (isMountPoint(this.#target(id))) throw new Error(`instance ${id} is still mounted`);
     for (const name of ['upper', 'work']) rmSync(path.join(directory, name), { recursive: true, force: true });
+    this.#limited.discard(id);
   }
 
   async readFile(root: string, file: string, maxBytes: number): Promise<Buffer | undefined> {
@@ -104,8 +120,9 @@ export class OverlayRootfs implements RootfsStore {
 
   async leftovers(): Promise<string[]> {
     const mounted = listIds(path.join(this.#paths.run, 'instances')).filter((id) => isMountPoint(this.#target(id)));
-    const written = listIds(path.join(this.#paths.data, 'instances')).filter((id) =>
-      ['upper', 'work'].some((name) => existsSync(path.join(this.#instance(id), name))),
+    const written = listIds(path.join(this.#paths.data, 'instances')).filter(
+      (id) =>
+        this.#limited.has(id) || ['upper', 'work'].some((name) => existsSync(path.join(this.#instance(id), name))),
     );
     return [...new Set([...mounted, ...written])];
   }
@@ -139,9 +156,9 @@ export class OverlayRootfs implements RootfsStore {
     return directory;
   }
 
-  #writable(id: string): { upper: string; work: string } {
-    const upper = path.join(this.#instance(id), 'upper');
-    const work = path.join(this.#instance(id), 'work');
+  #writable(folder: string): { upper: string; work: string } {
+    const upper = path.join(folder, 'upper');
+    const work = path.join(folder, 'work');
     const owner = this.idMap()?.hostId ?? 0;
     try {
       if (!existsSync(upper)) {
@@ -175,10 +192,6 @@ export class OverlayRootfs implements RootfsStore {
 /** Overlay's own separators inside a path are escaped by a backslash. */
 function escaped(directory: string): string {
   return directory.replace(/[\\:,]/g, (character) => `\\${character}`);
-}
-
-function listed(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 function checkedId(id: string): string {

@@ -9,6 +9,7 @@ import { runCommand } from '../../bundle/command.ts';
 import type { Lease } from '../../domain/instance.ts';
 import type { Limits } from '../../domain/task.ts';
 import type { Cgroups } from '../../host/cgroup.ts';
+import { ext4Image } from '../../host/ext4-image.ts';
 import type {
   Attachment,
   Driver,
@@ -25,7 +26,6 @@ import type { RootfsStore } from '../../ports/rootfs.ts';
 import type { Supervisor } from '../../ports/supervisor.ts';
 import type { KernelSource, Machine, Vmm } from '../../ports/vmm.ts';
 import type { GuestChannel } from './channel.ts';
-import { writableDisk } from './disk.ts';
 import { keepExit, keptExit } from './exit-record.ts';
 import { configurationOf, guestProcess, sharesOf } from './guest-configuration.ts';
 import { GuestLines } from './guest-lines.ts';
@@ -53,6 +53,7 @@ interface Handle {
 
 const HOLDS = 'its own kernel on virtual hardware; the VMM jailed: own uid, no capability, seccomp, cgroup';
 const DEFAULT_MEMORY_BYTES = 256 << 20;
+const DEFAULT_DISK_BYTES = 10 * 2 ** 30;
 const MIN_MEMORY_BYTES = 96 << 20;
 const BOOT_LIMIT_MS = 60_000;
 /** A channel that is lost although the machine lives is opened again so often. */
@@ -147,10 +148,10 @@ export class MicrovmDriver implements Driver {
       : [
           ...layers,
           {
-            file: await writableDisk(
+            file: await ext4Image(
               path.join(this.#deps.paths.data, 'vmm'),
               this.#diskFile(plan.id),
-              plan.limits.diskBytes,
+              plan.limits.diskBytes || DEFAULT_DISK_BYTES,
             ),
             readOnly: false,
           },

@@ -1,4 +1,4 @@
-/** The writable layer of a microVM: a sparse ext4 image of the size it may grow to. */
+/** Sparse, empty ext4 images of the size they may grow to, for writable layers with a limit. It mounts nothing. */
 import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
@@ -7,26 +7,30 @@ import { promisify } from 'node:util';
 import { BulkheadError } from '@bulkhead/contract';
 
 const run = promisify(execFile);
-const DEFAULT_BYTES = 10 * 2 ** 30;
 const MIN_BYTES = 16 << 20;
 const MIN_JOURNALED_MIB = 64;
 
-/** One formatted image per size is kept; an instance gets a sparse copy, which is faster than formatting. */
-export async function writableDisk(templates: string, target: string, sizeBytes: number | undefined): Promise<string> {
+/** One formatted image per size is kept in `templates`; a target gets a sparse copy, which is faster than formatting. */
+export async function ext4Image(templates: string, target: string, sizeBytes: number): Promise<string> {
   if (existsSync(target)) return target;
-  const size = sizeBytes || DEFAULT_BYTES;
-  if (size < MIN_BYTES)
-    throw new BulkheadError(
-      'invalid_limit',
-      `a writable layer of ${size} bytes is too small: a microVM needs at least ${MIN_BYTES}`,
-    );
-  const mib = Math.ceil(size / 2 ** 20);
+  if (sizeBytes < MIN_BYTES)
+    throw new BulkheadError('invalid_limit', `a writable layer of ${sizeBytes} bytes is too small`, {
+      hint: `Give it at least ${MIN_BYTES >> 20} MiB.`,
+    });
+  const mib = Math.ceil(sizeBytes / 2 ** 20);
   const template = path.join(templates, `empty-${mib}.ext4`);
-  mkdirSync(path.dirname(target), { recursive: true, mode: 0o711 });
-  if (!existsSync(template)) await makeTemplate(template, mib);
   const partial = `${target}.partial`;
-  await run('cp', ['--sparse=always', '--reflink=auto', template, partial]);
-  renameSync(partial, target);
+  try {
+    mkdirSync(path.dirname(target), { recursive: true, mode: 0o711 });
+    if (!existsSync(template)) await makeTemplate(template, mib);
+    await run('cp', ['--sparse=always', '--reflink=auto', template, partial]);
+    renameSync(partial, target);
+  } catch (error) {
+    rmSync(partial, { force: true });
+    if (/no space left|quota exceeded/i.test(String(error)))
+      throw new BulkheadError('disk_full', `no space left for the writable layer ${target}`, { cause: error });
+    throw error;
+  }
   return target;
 }
 
