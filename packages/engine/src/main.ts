@@ -22,6 +22,7 @@ import { IMAGE_FAULT_STEPS } from './images/faults.ts';
 import { SkopeoImageStore } from './images/store.ts';
 import { GuestKernels } from './kernels/guest-kernel.ts';
 import { FAULT_STEPS } from './lifecycle/faults.ts';
+import { DEFAULT_NETWORK } from './lifecycle/task-request.ts';
 import { networkChecks } from './network/checks.ts';
 import { LinuxNetwork } from './network/linux-network.ts';
 import { loadPolicy } from './policy/load.ts';
@@ -112,11 +113,24 @@ async function main(): Promise<void> {
     lock.release();
     process.exit(code);
   };
+  /** As an instance without a name would have it; what a crash leaves of it is nobody's, and goes at the next start. */
+  const buildNetwork = async () => {
+    const record = engine.lifecycle.networks.find(DEFAULT_NETWORK);
+    const id = clock.newId();
+    const lease = await network.acquire(record, id, []);
+    return { netnsPath: lease.netnsPath, dnsServer: lease.dnsServer, release: () => network.free(id, lease) };
+  };
   const engine: Engine = new Engine({
     deps: {
       clock,
       state,
-      images: new SkopeoImageStore({ paths, state, fault, onLayersRemoved: () => rootfs.releaseUnused() }),
+      images: new SkopeoImageStore({
+        paths,
+        state,
+        fault,
+        buildNetwork,
+        onLayersRemoved: () => rootfs.releaseUnused(),
+      }),
       rootfs,
       network,
       drivers,

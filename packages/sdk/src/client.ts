@@ -174,7 +174,7 @@ export class Client {
   }
   buildImage(
     upload: Readable,
-    query: { dockerfile?: string; tag?: string; arg?: string[]; target?: string; noCache?: boolean },
+    query: { dockerfile?: string; tag?: string; arg?: string[]; target?: string; noCache?: boolean; network?: string },
   ): Lines<T.Progress> {
     return this.transport.lines(ROUTES.buildImage, { upload, query });
   }

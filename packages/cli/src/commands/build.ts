@@ -21,6 +21,7 @@ export const command: Command = {
       meaning: "Set an ARG; NAME alone takes the caller's value",
     },
     { name: 'target', kind: 'text', value: 'STAGE', meaning: 'Stage to build' },
+    { name: 'network', kind: 'text', value: 'NETWORK', meaning: 'Network of RUN steps: default (their own) or none' },
     { name: 'no-cache', kind: 'switch', meaning: 'Build every step again' },
     { name: 'quiet', short: 'q', kind: 'switch', meaning: 'Only print the image id' },
   ],
@@ -37,11 +38,12 @@ export const command: Command = {
       if (text.includes('=')) return [text];
       return process.env[text] === undefined ? [] : [`${text}=${process.env[text]}`];
     });
-    const [tag, target] = [flags.text('tag'), flags.text('target')];
+    const [tag, target, network] = [flags.text('tag'), flags.text('target'), flags.text('network')];
     const lines = (await client()).buildImage(packFiles(root, files), {
       dockerfile,
       ...(tag === undefined ? {} : { tag }),
       ...(target === undefined ? {} : { target }),
+      ...(network === undefined ? {} : { network }),
       ...(args_.length > 0 ? { arg: args_ } : {}),
       noCache: flags.on('no-cache'),
     });

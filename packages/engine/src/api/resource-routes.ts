@@ -15,6 +15,13 @@ function pullOptions({ platform, insecure, authFile }: Pull | (Push & { platform
   };
 }
 
+function buildNetwork(name: string): 'default' | 'none' {
+  if (name === 'default' || name === 'none') return name;
+  throw new BulkheadError('invalid_request', `a build has no network ${JSON.stringify(name)}`, {
+    hint: 'Name default, a network of its own, or none; a build never runs on the network of the host.',
+  });
+}
+
 function buildArgs(call: Call): Record<string, string> {
   return Object.fromEntries(
     call.all('arg').map((entry) => {
@@ -72,6 +79,7 @@ export function imageRoutes({ images, deps }: Lifecycle): Handlers {
         noCache: call.flag('noCache'),
         ...(tag ? { tag } : {}),
         ...(target ? { target } : {}),
+        network: buildNetwork(call.text('network') || 'default'),
       };
       return withProgress(async (onProgress) => (await store.build(call.upload, { ...options, onProgress })).id);
     },

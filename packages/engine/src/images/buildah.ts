@@ -20,32 +20,51 @@ export interface BuildOptions {
   buildArgs: Record<string, string>;
   target?: string;
   noCache?: boolean;
+  /** What RUN steps reach: a network of their own (default), or nothing. */
+  network?: 'default' | 'none';
   onProgress?: OnProgress;
 }
 
+/** For one build, and only as long as it lasts. */
+export interface BuildNetwork {
+  netnsPath: string;
+  dnsServer: string;
+  release: () => Promise<void>;
+}
+
 export interface BuildPorts {
-  /** A layout of the image in our store, or undefined; the builder removes it. */
-  source: (reference: string) => Promise<OciLayout | undefined>;
+  /** A layout of the image, which is in our store then; the builder removes it. */
+  source: (reference: string) => Promise<OciLayout>;
   target: OciLayout;
   blobDirectory: string;
 }
 
+/** Of who was to run buildah. */
+const NOT_FOUND = 127;
 const DOCKERFILE_MAX_BYTES = 1024 * 1024;
+
+/** Its own loopback and nothing else. */
+const NO_NETWORK = ['unshare', '--net', 'sh', '-c', 'ip link set lo up && exec "$@"', 'sh'];
 
 export class Buildah {
   readonly #root: string;
   readonly #runRoot: string;
   readonly #temporary: string;
+  readonly #network: (() => Promise<BuildNetwork>) | undefined;
+  #builds = 0;
 
-  constructor(options: { paths: HostPaths; temporary: string }) {
+  /** Without `network`, RUN steps have none. */
+  constructor(options: { paths: HostPaths; temporary: string; network?: () => Promise<BuildNetwork> }) {
     this.#root = path.join(options.paths.data, 'build');
     this.#runRoot = path.join(options.paths.run, 'build');
     this.#temporary = options.temporary;
+    this.#network = options.network;
   }
 
   async build(context: Readable, options: BuildOptions, ports: BuildPorts): Promise<void> {
     const onProgress = options.onProgress ?? (() => {});
     const directory = await mkdtemp(path.join(this.#temporary, 'build-'));
+    this.#builds++;
     try {
       const folder = path.join(directory, 'context');
       await mkdir(folder);
@@ -53,7 +72,13 @@ export class Buildah {
       const file = dockerfileIn(folder, options.dockerfile);
       await this.#bringImages(readFileSync(file, 'utf8'), options.buildArgs, ports);
       const idFile = path.join(directory, 'id');
-      await this.#run(['bud', ...buildFlags(options), '--iidfile', idFile, '-f', file, folder], onProgress);
+      await this.#onNetwork(options, (enter, flags) =>
+        this.#run(
+          enter,
+          ['bud', ...flags, ...buildFlags(options), '--iidfile', idFile, '-f', file, folder],
+          onProgress,
+        ),
+      );
       const id = readFileSync(idFile, 'utf8')
         .trim()
         .replace(/^sha256:/, '');
@@ -71,6 +96,23 @@ export class Buildah {
       );
     } finally {
       rmSync(directory, { recursive: true, force: true });
+      this.#builds--;
+      // The storage is mounted upon itself by whoever uses it, and stays so; not under another build's feet.
+      if (this.#builds === 0) this.recover();
+    }
+  }
+
+  /** With `isolation chroot` steps run on the network of buildah itself, so buildah is put where they belong. */
+  async #onNetwork(
+    { network = 'default' }: BuildOptions,
+    body: (enter: string[], flags: string[]) => Promise<void>,
+  ): Promise<void> {
+    if (network === 'none' || this.#network === undefined) return body(NO_NETWORK, []);
+    const { netnsPath, dnsServer, release } = await this.#network();
+    try {
+      await body(['nsenter', `--net=${netnsPath}`, '--'], ['--dns', dnsServer]);
+    } finally {
+      await release();
     }
   }
 
@@ -99,11 +141,11 @@ export class Buildah {
   async #bringImages(dockerfile: string, buildArgs: Record<string, string>, ports: BuildPorts): Promise<void> {
     for (const name of imagesNamed(dockerfile, buildArgs)) {
       const tag = tagOf(parseName(name));
-      const layout = tag === undefined ? undefined : await ports.source(name);
-      if (layout === undefined) continue;
+      if (tag === undefined) continue;
+      const layout = await ports.source(name);
       try {
         await skopeo(
-          ['copy', '--quiet', '--src-shared-blob-dir', ports.blobDirectory, layout.reference, this.#stored(tag!)],
+          ['copy', '--quiet', '--src-shared-blob-dir', ports.blobDirectory, layout.reference, this.#stored(tag)],
           {
             subject: name,
             registry: false,
@@ -117,9 +159,10 @@ export class Buildah {
   }
 
   /** Runs buildah; every line it prints is progress, the last ones the error. */
-  async #run(args: string[], onProgress: OnProgress): Promise<void> {
+  async #run(enter: string[], args: string[], onProgress: OnProgress): Promise<void> {
     const storage = ['--root', this.#root, '--runroot', this.#runRoot, '--storage-driver', 'overlay'];
-    const child = spawn('buildah', [...storage, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program = 'buildah', ...words] = [...enter, 'buildah', ...storage, ...args];
+    const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
     const last: string[] = [];
     const eachLine = lineReader((line) => {
       last.push(line);
@@ -132,8 +175,9 @@ export class Buildah {
       child.on('error', reject);
       child.on('close', resolve);
     }).catch(() => {
-      throw new BulkheadError('tool_missing', 'buildah is not installed');
+      throw new BulkheadError('tool_missing', `${program} is not installed`);
     });
+    if (code === NOT_FOUND) throw new BulkheadError('tool_missing', 'buildah is not installed');
     if (code !== 0) throw new BulkheadError('build_failed', `the build failed: ${last.slice(-3).join('; ')}`);
   }
 }

@@ -2,6 +2,14 @@
 
 const INSTRUCTION = /^\s*([A-Za-z]+)\s+(.*)$/s;
 
+/** How an instruction names an image it takes files from. */
+const SOURCES: Record<string, RegExp> = {
+  COPY: /(?:^|\s)--from=(\S+)/g,
+  ADD: /(?:^|\s)--from=(\S+)/g,
+  RUN: /(?:^|\s)--mount=(?:\S*,)?from=([^\s,]+)/g,
+};
+const NO_SOURCE = /(?!)/g;
+
 /** Names after FROM and `COPY --from=`, with build arguments put in; stages, `scratch` and numbers left out. */
 export function imagesNamed(dockerfile: string, buildArgs: Record<string, string>): string[] {
   const variables = new Map<string, string>();
@@ -18,8 +26,8 @@ export function imagesNamed(dockerfile: string, buildArgs: Record<string, string
       if (name !== undefined) addName(expand(name, variables), stages, names);
       if (as?.toLowerCase() === 'as' && stage !== undefined) stages.add(stage.toLowerCase());
     }
-    for (const [, from] of rest.matchAll(/(?:^|\s|,)(?:--)?from=([^\s,]+)/g))
-      addName(expand(from!, variables), stages, names);
+    for (const [, from = ''] of rest.matchAll(SOURCES[word.toUpperCase()] ?? NO_SOURCE))
+      addName(expand(from, variables), stages, names);
   }
   return [...names];
 }

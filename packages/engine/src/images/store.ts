@@ -9,7 +9,7 @@ import { ArchiveLoader } from './archive-load.ts';
 import { saveArchive } from './archive-save.ts';
 import { baseManifest } from './base-image.ts';
 import { BlobStore } from './blob-store.ts';
-import { Buildah, type BuildOptions } from './buildah.ts';
+import { Buildah, type BuildNetwork, type BuildOptions } from './buildah.ts';
 import type { ImageFault } from './faults.ts';
 import { collectGarbage } from './garbage.ts';
 import { ImageImport } from './image-import.ts';
@@ -33,6 +33,8 @@ export interface SkopeoImageStoreOptions {
   buildLayer?: (job: LayerJob) => Promise<void>;
   /** Called at every step of faults.ts. */
   fault?: ImageFault;
+  /** Gives the RUN steps of a build a network; absent: they have none. */
+  buildNetwork?: () => Promise<BuildNetwork>;
   /** Called after layers were removed: whoever has them mounted lets go. */
   onLayersRemoved?: () => void;
 }
@@ -68,7 +70,11 @@ export class SkopeoImageStore implements ImageStore {
     this.#import = new ImageImport(this.#blobs, this.#layers, this.#records);
     this.#temporary = path.join(paths.data, 'tmp', 'images');
     this.#stallMs = options.stallMs ?? STALL_MS;
-    this.#buildah = new Buildah({ paths, temporary: this.#temporary });
+    this.#buildah = new Buildah({
+      paths,
+      temporary: this.#temporary,
+      ...(options.buildNetwork === undefined ? {} : { network: options.buildNetwork }),
+    });
     const parts = { blobs: this.#blobs, temporary: this.#temporary, stallMs: this.#stallMs };
     this.#loader = new ArchiveLoader(parts);
     this.#pusher = new ImagePush(parts);
@@ -183,11 +189,10 @@ export class SkopeoImageStore implements ImageStore {
     return this.#lock.adding(async () => {
       const layout = await OciLayout.make(this.#temporary);
       try {
-        const source = async (reference: string): Promise<OciLayout | undefined> => {
-          const record = this.#records.find(reference);
-          return record === undefined
-            ? undefined
-            : OciLayout.of(await baseManifest(record, this.#blobs), this.#blobs, this.#temporary);
+        // What is missing comes from its registry by us: the build itself may not reach it.
+        const source = async (reference: string): Promise<OciLayout> => {
+          const record = this.#records.find(reference) ?? (await this.#pull(parseSource(reference), {}));
+          return OciLayout.of(await baseManifest(record, this.#blobs), this.#blobs, this.#temporary);
         };
         await this.#buildah.build(context, options, { source, target: layout, blobDirectory: this.#blobs.directory });
         const built = layout.entries()[0];

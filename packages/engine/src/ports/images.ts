@@ -85,6 +85,8 @@ export interface ImageStore {
       buildArgs: Record<string, string>;
       target?: string;
       noCache?: boolean;
+      /** What RUN steps reach: a network of their own (default), or nothing. The host's they never do. */
+      network?: 'default' | 'none';
       onProgress?: OnProgress;
     },
   ): Promise<ImageRecord>;

@@ -1,12 +1,13 @@
 /** The store over its whole surface: push, save, load, tag, remove, prune, build; with real registries and tools. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { Readable } from 'node:stream';
-import test from 'node:test';
-import { makeImage, makeStore, startRegistry, tarOf, upload } from './registry.ts';
+import test, { type TestContext } from 'node:test';
+import { makeImage, makeStore, startRegistry, tarOf, temporaryDirectory, upload } from './registry.ts';
 
 const never = (): boolean => false;
 const always = (): boolean => true;
@@ -162,4 +163,48 @@ test('a Dockerfile is built upon an image of the store, without any registry', a
   await assert.rejects(store.build(Readable.from([wrong]), { dockerfile: '../x', buildArgs: {} }), {
     code: 'build_failed',
   });
+});
+
+const BOX = (t: TestContext): Buffer => {
+  const directory = temporaryDirectory(t);
+  mkdirSync(path.join(directory, 'bin'));
+  copyFileSync('/bin/busybox', path.join(directory, 'bin/sh'));
+  return execFileSync('tar', ['-c', '-C', directory, '.'], { maxBuffer: 1 << 26 });
+};
+
+test('a build fetches its base itself, runs on a network of its own or none, and leaves no mount', async (t) => {
+  const address = await startRegistry(t);
+  await upload(address, 'box', '1', makeImage([BOX(t)]));
+  const netns = `bhbuild${process.pid}`;
+  execFileSync('ip', ['netns', 'add', netns]);
+  t.after(() => execFileSync('ip', ['netns', 'delete', netns]));
+  let lent = 0;
+  const buildNetwork = async () => {
+    lent++;
+    return {
+      netnsPath: `/run/netns/${netns}`,
+      dnsServer: '192.0.2.53',
+      release: async () => {
+        lent--;
+      },
+    };
+  };
+  const { store, data } = makeStore(t, { buildNetwork });
+  const show = 'ls -l /proc/self/ns/net; cat /etc/resolv.conf; echo --from=nobody/asked:1';
+  const context = () => Readable.from([tarOf(t, { Dockerfile: `FROM ${address}/box:1\nRUN ${show}\n` })]);
+  const built = async (network: 'default' | 'none'): Promise<string> => {
+    const lines: string[] = [];
+    const onProgress = ({ message = '' }) => lines.push(message);
+    await store.build(context(), { dockerfile: 'Dockerfile', buildArgs: {}, noCache: true, network, onProgress });
+    return lines.join('\n');
+  };
+  const own = await built('default');
+  assert.equal(store.find(`${address}/box:1`)?.tags.length, 1, 'the base is in the store now');
+  assert.ok(own.includes(`net:[${statSync(`/run/netns/${netns}`).ino}]`), own);
+  assert.match(own, /192\.0\.2\.53/);
+  assert.equal(lent, 0, 'the network was given back');
+  const none = await built('none');
+  assert.match(none, /net:\[\d+\]/);
+  assert.ok(!none.includes(statSync('/proc/self/ns/net').ino.toString()), 'not the network of the host');
+  assert.ok(!readFileSync('/proc/self/mounts', 'utf8').includes(data));
 });
