@@ -99,9 +99,9 @@ export function moveMount(detached: number, target: string): void {
   checked(result, 'move_mount', target);
 }
 
-/** A detached copy of what is mounted at `source`, which may be a file, and with `recursive` of all below it. */
-export function openTree(source: string, recursive: boolean): number {
-  const flags = OPEN_TREE_CLONE | O_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+/** A detached copy of what is mounted at `source`, which may be a file, and of all mounted below it. */
+export function openTree(source: string): number {
+  const flags = OPEN_TREE_CLONE | O_CLOEXEC | AT_RECURSIVE;
   return checked(callWithPath(OPEN_TREE, AT_FDCWD, source, flags, 0, 0), 'open_tree', source);
 }
 

@@ -28,20 +28,19 @@ export function sweepProbes(paths: HostPaths): void {
 export async function probeIdMap(
   paths: HostPaths,
   map: IdMap,
-  forms: readonly MappedForm['form'][] = ['squashfs', 'directory'],
+  forms: readonly MappedForm['form'][] = ['mapped', 'shifted'],
 ): Promise<MappedForm | undefined> {
   mkdirSync(paths.run, { recursive: true, mode: 0o711 });
   let userNamespace: number | undefined;
   for (const form of forms) {
-    // Where the layers will be: what counts for directories is their own file system.
     const data = mkdtempSync(path.join(paths.data, 'probe-'));
     const run = mkdtempSync(path.join(paths.run, 'probe-'));
     const layers = new LayerMounts({ ...paths, data, run });
     try {
       makeProbeLayer(layers.file(PROBE_LAYER));
       userNamespace ??= await openUserNamespace(map);
-      const found = { userNamespace, form };
-      if (statSync(layers.ensure(PROBE_LAYER, found)).uid === map.hostId) return found;
+      const found = { idMap: map, userNamespace, form };
+      if (statSync(await layers.ensure(PROBE_LAYER, found)).uid === map.hostId) return found;
     } catch {
       // The answer is no; why is for doctor, which runs the same probe by itself.
     } finally {
@@ -56,5 +55,7 @@ export async function probeIdMap(
 function makeProbeLayer(file: string): void {
   mkdirSync(path.dirname(file), { recursive: true });
   const emptyTar = Buffer.alloc(1024);
-  spawnSync('sqfstar', ['-quiet', '-no-progress', '-root-uid', '0', '-root-gid', '0', file], { input: emptyTar });
+  spawnSync('sqfstar', ['-noI', '-quiet', '-no-progress', '-root-uid', '0', '-root-gid', '0', file], {
+    input: emptyTar,
+  });
 }

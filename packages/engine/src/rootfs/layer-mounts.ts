@@ -13,51 +13,45 @@ import {
   umount,
 } from '../host/syscall.ts';
 import type { HostPaths } from '../ports/host.ts';
+import type { IdMap } from '../ports/rootfs.ts';
 import { attachLoop } from './loop-device.ts';
-import { mountMapped } from './mapped-tree.ts';
-import { isListedMount, isMountPoint } from './mount-point.ts';
-import { UnpackedLayers } from './unpacked-layers.ts';
+import { isMountPoint } from './mount-point.ts';
+import { ShiftedLayers } from './shifted-layers.ts';
 
 const DIFF_ID = /^sha256:([0-9a-f]{64})$/;
 
 /** How this host shows a layer to a user namespace. */
 export interface MappedForm {
-  /** Descriptor. */
+  idMap: IdMap;
+  /** Descriptor of a user namespace with this map. */
   userNamespace: number;
-  form: 'squashfs' | 'directory';
+  /** By the kernel, or by a copy with other ids in it. */
+  form: 'mapped' | 'shifted';
 }
 
 export class LayerMounts {
   readonly #paths: HostPaths;
-  readonly #unpacked: UnpackedLayers;
-  /** Known to be mounted, in the form of directories. */
-  readonly #mapped = new Set<string>();
+  readonly #shifted: ShiftedLayers;
 
   constructor(paths: HostPaths) {
     this.#paths = paths;
-    this.#unpacked = new UnpackedLayers(paths.data);
+    this.#shifted = new ShiftedLayers(paths.data);
   }
 
   file(layer: string): string {
     return path.join(this.#paths.data, 'layers', `${hexOf(layer)}.sqfs`);
   }
 
-  /** The directory where `layer` is mounted, seen through the map's user namespace where given. Idempotent. */
-  ensure(layer: string, map?: MappedForm): string {
+  /** The directory where `layer` is mounted, its ids mapped where `map` is given. Idempotent. */
+  async ensure(layer: string, map?: MappedForm): Promise<string> {
     const target = path.join(this.#root, hexOf(layer).slice(0, 12));
-    if (isMountPoint(target) || this.#mapped.has(target)) return target;
-    if (map?.form === 'directory' && isListedMount(target)) {
-      this.#mapped.add(target);
-      return target;
-    }
+    if (isMountPoint(target)) return target;
     const file = this.file(layer);
     if (!existsSync(file)) throw new BulkheadError('no_such_image', `the layer ${layer} is not in the store`);
-    mkdirSync(target, { recursive: true, mode: 0o711 });
-    if (map?.form === 'directory') {
-      const source = this.#unpacked.ensure(hexOf(layer), file);
-      const { userNamespace } = map;
-      mountMapped({ source, target, userNamespace, readOnly: true, recursive: false, noSetuid: false });
-      this.#mapped.add(target);
+    if (map?.form === 'shifted') {
+      const copy = await this.#shifted.ensure(hexOf(layer), file, map.idMap);
+      // Somebody else may have waited for the same copy.
+      if (!isMountPoint(target)) this.#attach(copy, target, undefined);
     } else this.#attach(file, target, map?.userNamespace);
     return target;
   }
@@ -70,13 +64,10 @@ export class LayerMounts {
     for (const name of readdirSync(this.#root)) {
       const target = path.join(this.#root, name);
       if (!options.all && (files.has(name) || shown.has(name))) continue;
-      if (isMountPoint(target) || isListedMount(target)) umount(target, MNT_DETACH);
-      this.#mapped.delete(target);
+      if (isMountPoint(target)) umount(target, MNT_DETACH);
       rmdirSync(target);
     }
-    // A mount that is let go lives on below an overlay; the directory it shows must, too.
-    const needed = (short: string): boolean => files.has(short) || shown.has(short);
-    this.#unpacked.sweep((name) => /^[0-9a-f]{64}$/.test(name) && needed(name.slice(0, 12)));
+    this.#shifted.sweep((short) => files.has(short));
   }
 
   get #root(): string {
@@ -84,6 +75,7 @@ export class LayerMounts {
   }
 
   #attach(file: string, target: string, userNamespace: number | undefined): void {
+    mkdirSync(target, { recursive: true, mode: 0o711 });
     const loop = attachLoop(file, { readOnly: true });
     try {
       const attributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NODEV;

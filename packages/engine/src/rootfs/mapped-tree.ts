@@ -21,20 +21,15 @@ export interface MappedTree {
   /** Descriptor of the user namespace. */
   userNamespace: number;
   readOnly: boolean;
-  /** With what is mounted below `source`. */
-  recursive: boolean;
-  /** Programs in it give nobody the ids of their owner, wherever it is seen. */
-  noSetuid: boolean;
 }
 
-/** Throws where a file system in it cannot be mapped; nothing is mounted then. */
-export function mountMapped({ source, target, userNamespace, readOnly, recursive, noSetuid }: MappedTree): void {
-  const detached = openTree(source, recursive);
+/** With what is mounted below `source`. Throws where a file system in it cannot be mapped; nothing is mounted then. */
+export function mountMapped({ source, target, userNamespace, readOnly }: MappedTree): void {
+  const detached = openTree(source);
   try {
-    const attributes =
-      MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV | (readOnly ? MOUNT_ATTR_RDONLY : 0) | (noSetuid ? MOUNT_ATTR_NOSUID : 0);
+    const attributes = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (readOnly ? MOUNT_ATTR_RDONLY : 0);
     // It makes them private, too: to unmount the copy would otherwise unmount what is below the source for the whole host.
-    mountSetattr(detached, attributes, userNamespace, { recursive });
+    mountSetattr(detached, attributes, userNamespace, { recursive: true });
     makePlace(target, statSync(source).isDirectory());
     moveMount(detached, target);
   } finally {

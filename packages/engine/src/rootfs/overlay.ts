@@ -56,7 +56,8 @@ export class OverlayRootfs implements RootfsStore {
     const target = this.#target(id);
     if (isMountPoint(target)) return target;
     mkdirSync(target, { recursive: true, mode: 0o711 });
-    const lower = layers.map((layer) => this.#layers.ensure(layer, this.#form)).reverse();
+    const lower: string[] = [];
+    for (const layer of layers) lower.unshift(await this.#layers.ensure(layer, this.#form));
     if (lower.length === 0) lower.push(this.#emptyLayer());
     const instance = this.#instance(id);
     const limited = this.#limited.has(id) || (writableBytes > 0 && !existsSync(path.join(instance, 'upper')));
@@ -76,7 +77,7 @@ export class OverlayRootfs implements RootfsStore {
     const folder = this.#trees(id);
     const target = path.join(folder, String(listed(folder).length));
     try {
-      mountMapped({ source, target, userNamespace, readOnly, recursive: true, noSetuid: true });
+      mountMapped({ source, target, userNamespace, readOnly });
       return target;
     } catch {
       // A file system that maps no ids, there or below it.
