@@ -113,6 +113,7 @@ async function main(): Promise<void> {
     lock.release();
     process.exit(code);
   };
+  const { DOCKER_HOST } = process.env;
   /** As an instance without a name would have it; what a crash leaves of it is nobody's, and goes at the next start. */
   const buildNetwork = async () => {
     const record = engine.lifecycle.networks.find(DEFAULT_NETWORK);
@@ -129,6 +130,7 @@ async function main(): Promise<void> {
         state,
         fault,
         buildNetwork,
+        ...(DOCKER_HOST ? { dockerHost: DOCKER_HOST } : {}),
         onLayersRemoved: () => rootfs.releaseUnused(),
       }),
       rootfs,

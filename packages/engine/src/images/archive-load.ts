@@ -19,6 +19,8 @@ export interface LoaderParts {
   blobs: BlobStore;
   temporary: string;
   stallMs: number;
+  /** Where Docker listens, as DOCKER_HOST says it; absent: its usual socket. */
+  dockerHost?: string;
 }
 
 export interface Found {
@@ -45,7 +47,10 @@ export class ArchiveLoader {
       throw new BulkheadError('no_such_image', `${reference}: there is no such file`);
     }
     const name = source.transport === 'docker-daemon' ? source.location : source.location.slice(file.length + 1);
-    return [await this.#copy(reference, tagsIn([name]), options.signal)];
+    const { dockerHost } = this.#parts;
+    const daemon =
+      source.transport === 'docker-daemon' && dockerHost !== undefined ? ['--src-daemon-host', dockerHost] : [];
+    return [await this.#copy(reference, tagsIn([name]), options.signal, daemon)];
   }
 
   /** An archive of either format, plain or compressed. */
@@ -104,21 +109,24 @@ export class ArchiveLoader {
     const images = parseDockerManifest(document);
     const found: Found[] = [];
     for (const [index, tags] of images.entries()) {
-      found.push(await this.#copy(`docker-archive:${spool}:@${index}`, tagsIn(tags), undefined));
+      found.push(await this.#copy(`docker-archive:${spool}:@${index}`, tagsIn(tags), undefined, []));
     }
     return found;
   }
 
-  async #copy(reference: string, tags: string[], signal: AbortSignal | undefined): Promise<Found> {
+  async #copy(reference: string, tags: string[], signal: AbortSignal | undefined, more: string[]): Promise<Found> {
     const layout = await OciLayout.make(this.#parts.temporary);
     try {
       const shared = ['--dest-shared-blob-dir', this.#parts.blobs.directory, '--dest-oci-accept-uncompressed-layers'];
-      await skopeo(['--tmpdir', this.#parts.temporary, 'copy', '--quiet', ...shared, reference, layout.reference], {
-        subject: reference.includes(this.#parts.temporary) ? 'the archive' : reference,
-        registry: false,
-        stallMs: Number.POSITIVE_INFINITY,
-        ...(signal === undefined ? {} : { signal }),
-      });
+      await skopeo(
+        ['--tmpdir', this.#parts.temporary, 'copy', '--quiet', ...more, ...shared, reference, layout.reference],
+        {
+          subject: reference.includes(this.#parts.temporary) ? 'the archive' : reference,
+          registry: false,
+          stallMs: Number.POSITIVE_INFINITY,
+          ...(signal === undefined ? {} : { signal }),
+        },
+      );
       const entry = layout.entries()[0];
       if (entry === undefined) throw new BulkheadError('no_such_image', `${reference} holds no image`);
       return { digest: entry.digest, tags };

@@ -2,21 +2,21 @@
 import { readFileSync } from 'node:fs';
 import { BulkheadError } from '@bulkhead/contract';
 import type { ImageRecord, PullOptions } from '../ports/images.ts';
-import type { BlobStore } from './blob-store.ts';
+import type { LoaderParts } from './archive-load.ts';
 import { OciLayout } from './oci-layout.ts';
 import { exactName, parseSource } from './reference.ts';
 import { accessFlags } from './registry-pull.ts';
 import { skopeo } from './skopeo.ts';
 
 export class ImagePush {
-  readonly #parts: { blobs: BlobStore; temporary: string; stallMs: number };
+  readonly #parts: LoaderParts;
 
-  constructor(parts: { blobs: BlobStore; temporary: string; stallMs: number }) {
+  constructor(parts: LoaderParts) {
     this.#parts = parts;
   }
 
   async push(record: ImageRecord, destination: string, options: PullOptions): Promise<void> {
-    const { blobs, temporary, stallMs } = this.#parts;
+    const { blobs, temporary, stallMs, dockerHost } = this.#parts;
     const target = parseSource(destination);
     const docker = target.transport === 'docker';
     const to = docker ? `docker://${exactName(target.name)}` : `${target.transport}:${target.location}`;
@@ -25,7 +25,9 @@ export class ImagePush {
     }
     const layout = await OciLayout.of(record.manifestDigest, blobs, temporary);
     try {
-      const access = docker ? accessFlags('--dest-', target.name, options) : [];
+      const daemon =
+        target.transport === 'docker-daemon' && dockerHost !== undefined ? ['--dest-daemon-host', dockerHost] : [];
+      const access = docker ? accessFlags('--dest-', target.name, options) : daemon;
       const flags = ['--quiet', '--src-shared-blob-dir', blobs.directory, ...access];
       options.onProgress?.({ phase: 'pushing', message: destination });
       await skopeo(['copy', ...flags, layout.reference, to], {

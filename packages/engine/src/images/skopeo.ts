@@ -28,14 +28,17 @@ const KINDS: [RegExp, ErrorCode][] = [
     /unauthorized|authentication required|access to the resource is denied|\bdenied\b|forbidden|status: 40[13]/i,
     'registry_denied',
   ],
-  [/manifest unknown|name unknown|repository name not known|not found|status: 404|no such image/i, 'no_such_image'],
+  [
+    /manifest unknown|name unknown|repository name not known|not found|status: 404|no such image|reference does not exist/i,
+    'no_such_image',
+  ],
   [/no image found in (manifest list|image index) for architecture/i, 'platform_missing'],
   [
     /digest (did not match|mismatch|does not match)|does not match (expected|desired) digest|size mismatch/i,
     'digest_mismatch',
   ],
   [
-    /connection refused|no such host|timeout|connection reset|EOF|HTTP response|x509|tls:|unreachable|invalid character/i,
+    /cannot connect to the docker daemon|closed pipe|connection refused|no such host|timeout|connection reset|EOF|HTTP response|x509|tls:|unreachable|invalid character/i,
     'registry_unreachable',
   ],
   [

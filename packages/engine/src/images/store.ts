@@ -3,19 +3,17 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
-import type { HostPaths } from '../ports/host.ts';
 import type { ImageRecord, ImageStore, OnProgress, Pruned, PullOptions } from '../ports/images.ts';
 import { ArchiveLoader } from './archive-load.ts';
 import { saveArchive } from './archive-save.ts';
 import { baseManifest } from './base-image.ts';
 import { BlobStore } from './blob-store.ts';
-import { Buildah, type BuildNetwork, type BuildOptions } from './buildah.ts';
+import { Buildah, type BuildOptions } from './buildah.ts';
 import type { ImageFault } from './faults.ts';
 import { collectGarbage } from './garbage.ts';
 import { ImageImport } from './image-import.ts';
 import { ImagePush } from './image-push.ts';
-import { ImageRecords, type ImageState } from './image-records.ts';
-import type { LayerJob } from './layer-builder.ts';
+import { ImageRecords } from './image-records.ts';
 import { LayerStore } from './layer-store.ts';
 import { LayerWorkers } from './layer-workers.ts';
 import { parsePlatform } from './manifest.ts';
@@ -23,21 +21,9 @@ import { OciLayout } from './oci-layout.ts';
 import { type ImageName, parseName, parseSource, repositoryOf, type Source, tagOf } from './reference.ts';
 import { RegistryPull } from './registry-pull.ts';
 import { StoreLock } from './store-lock.ts';
+import type { SkopeoImageStoreOptions } from './store-options.ts';
 
-export interface SkopeoImageStoreOptions {
-  paths: HostPaths;
-  state: ImageState;
-  /** A pull that receives nothing for this long fails. */
-  stallMs?: number;
-  /** Replaces the threads that build layers, in tests. */
-  buildLayer?: (job: LayerJob) => Promise<void>;
-  /** Called at every step of faults.ts. */
-  fault?: ImageFault;
-  /** Gives the RUN steps of a build a network; absent: they have none. */
-  buildNetwork?: () => Promise<BuildNetwork>;
-  /** Called after layers were removed: whoever has them mounted lets go. */
-  onLayersRemoved?: () => void;
-}
+export type { SkopeoImageStoreOptions } from './store-options.ts';
 
 const STALL_MS = 30_000;
 const BUILDERS = 2;
@@ -75,7 +61,13 @@ export class SkopeoImageStore implements ImageStore {
       temporary: this.#temporary,
       ...(options.buildNetwork === undefined ? {} : { network: options.buildNetwork }),
     });
-    const parts = { blobs: this.#blobs, temporary: this.#temporary, stallMs: this.#stallMs };
+    const { dockerHost } = options;
+    const parts = {
+      blobs: this.#blobs,
+      temporary: this.#temporary,
+      stallMs: this.#stallMs,
+      ...(dockerHost === undefined ? {} : { dockerHost }),
+    };
     this.#loader = new ArchiveLoader(parts);
     this.#pusher = new ImagePush(parts);
     this.#onLayersRemoved = options.onLayersRemoved ?? (() => {});
