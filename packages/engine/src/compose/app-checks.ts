@@ -1,6 +1,6 @@
 /** What must hold between the services of an app: no circle of dependencies, no host port twice. */
 import type { AppService } from '../domain/app.ts';
-import { placeText, refuse } from './tree.ts';
+import { type Place, placeText, refuse } from './tree.ts';
 
 export function refuseCircles(services: AppService[]): void {
   const byName = new Map(services.map((service) => [service.name, service]));
@@ -21,20 +21,28 @@ export function refuseCircles(services: AppService[]): void {
 }
 
 /** One host port, one service. */
-export function refuseSharedPorts(services: AppService[]): void {
-  const ports = new Map<string, AppService>();
-  for (const service of services) {
-    for (const { hostIp, hostPort, protocol } of service.task.ports ?? []) {
+export function refuseSharedPorts(services: AppService[], placesOf: (service: string) => Place[]): void {
+  const taken: { name: string; at: Place; hostIp: string; key: string }[] = [];
+  for (const { name, source, task } of services) {
+    const places = placesOf(name);
+    for (const [index, { hostIp, hostPort, protocol }] of (task.ports ?? []).entries()) {
       if (hostPort === 0) continue;
-      const key = `${hostIp}:${hostPort}/${protocol}`;
-      const first = ports.get(key);
+      const key = `${hostPort}/${protocol}`;
+      const at = places[index] ?? source;
+      const first = taken.find((one) => one.key === key && overlap(one.hostIp, hostIp));
       if (first)
         refuse(
-          service.source,
-          `the services ${first.name} and ${service.name} (${placeText(first.source)}) both publish ${key}`,
+          at,
+          `the host port ${key} is already published by ${first.name} at ${placeText(first.at)}`,
           'Give one of them another host port.',
         );
-      ports.set(key, service);
+      taken.push({ name, at, hostIp, key });
     }
   }
+}
+
+/** All addresses of a kind hold each of that kind. */
+function overlap(one: string, other: string): boolean {
+  const all = (address: string): string => (address.includes(':') ? '::' : '0.0.0.0');
+  return one === other || (all(one) === all(other) && [one, other].includes(all(one)));
 }

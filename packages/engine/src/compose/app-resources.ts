@@ -1,4 +1,5 @@
 /** Networks, volumes, secrets and configurations of a canonical project. */
+import { isIP } from 'node:net';
 import type { AppContent, AppNetwork, AppVolume } from '../domain/app.ts';
 import { flagOf } from './quantities.ts';
 import { labelsOf } from './service-task.ts';
@@ -37,6 +38,15 @@ function refuseDriver(tree: Tree, known: string[], what: string): void {
     );
 }
 
+/** Whether the IPv4 address lies in the subnet. */
+function inside(address: string, subnet: string): boolean {
+  const [network = '', bits = ''] = subnet.split('/');
+  if (isIP(address) !== 4) return false;
+  const number = (text: string): number => text.split('.').reduce((sum, part) => sum * 256 + Number(part), 0);
+  const size = 2 ** (32 - Number(bits));
+  return Math.floor(number(address) / size) === Math.floor(number(network) / size);
+}
+
 export function networkOf(key: string, { keyAt, value }: Entry, project: string): AppNetwork {
   refuseDriver(value, ['bridge', 'default'], 'network');
   const ipam = get(value, 'ipam');
@@ -47,11 +57,18 @@ export function networkOf(key: string, { keyAt, value }: Entry, project: string)
   const second = configs[1];
   if (second) refuse(second.at, 'a network has one subnet', 'Keep one item of ipam.config.', 'compose_unsupported');
   const subnet = get(configs[0], 'subnet');
-  const gateway = textOf(get(configs[0], 'gateway'));
+  const gatewayTree = get(configs[0], 'gateway');
+  const gateway = textOf(gatewayTree);
   const match = /^(\d{1,3})\.(\d{1,3})\.(\d{1,3})\.(\d{1,3})\/(\d{1,2})$/.exec(textOf(subnet) ?? '');
   if (subnet && (!match || match.slice(1, 5).some((part) => Number(part) > 255) || Number(match[5]) > 30)) {
     refuse(subnet.at, `${JSON.stringify(textOf(subnet))} is not an IPv4 subnet`, 'Write it like 10.20.0.0/24.');
   }
+  if (gatewayTree && !(subnet && inside(gateway ?? '', textOf(subnet)!)))
+    refuse(
+      gatewayTree.at,
+      `the gateway ${JSON.stringify(gateway)} is not an address of the subnet`,
+      'Write an address inside `subnet:`, or leave the gateway out.',
+    );
   return {
     ...named(key, value, project),
     internal: flagOf(get(value, 'internal')) ?? false,

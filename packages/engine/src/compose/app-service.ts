@@ -2,6 +2,7 @@
 import type { AppService, BuildRequest, Dependency, FileGrant, NetworkMembership } from '../domain/app.ts';
 import type { Trust } from '../domain/level.ts';
 import { bytesOf, durationMsOf, flagOf, modeOf, numberOf } from './quantities.ts';
+import { imageOf, platformOf } from './service-image.ts';
 import {
   changeConfiguration,
   egressGrants,
@@ -13,6 +14,7 @@ import {
   releaseConfiguration,
 } from './service-release.ts';
 import { labelsOf, serviceTask } from './service-task.ts';
+import { checkTaskPlaces } from './task-places.ts';
 import { type Entry, entriesOf, get, itemsOf, refuse, type Tree, textOf } from './tree.ts';
 
 export interface ProjectNames {
@@ -47,7 +49,7 @@ export function appService(name: string, { keyAt, value: service }: Entry, conte
   const { names, defaults, env } = context;
   const extension = get(service, 'x-bulkhead');
   const deploy = get(service, 'deploy');
-  const image = textOf(get(service, 'image'));
+  const image = imageOf(service);
   const buildTree = get(service, 'build');
   if (image === undefined && !buildTree)
     refuse(keyAt, `the service ${name} has neither image nor build`, 'Add `image:` or `build:`.');
@@ -60,6 +62,7 @@ export function appService(name: string, { keyAt, value: service }: Entry, conte
     return volume.name;
   };
   const task = serviceTask(service, env, volumeName);
+  checkTaskPlaces(service, task);
   const trust = textOf(get(extension, 'trust')) ?? textOf(get(defaults, 'trust'));
   if (trust !== undefined) task.trust = trust as Trust;
   const policy = textOf(get(service, 'pull_policy')) ?? 'missing';
@@ -70,7 +73,7 @@ export function appService(name: string, { keyAt, value: service }: Entry, conte
   const probe = healthProbe(get(extension, 'health'));
   const job = jobOf(get(extension, 'job'));
   const egress = egressGrants(get(extension, 'egress') ?? get(defaults, 'egress'));
-  const platform = textOf(get(service, 'platform'));
+  const platform = platformOf(service);
   const mode = get(service, 'network_mode');
   const networkMode = mode ? networkModeOf(mode, service) : undefined;
   const replicas = replicasOf(service, deploy, writesAlone);
@@ -83,7 +86,7 @@ export function appService(name: string, { keyAt, value: service }: Entry, conte
     ...(platform === undefined ? {} : { platform }),
     task,
     replicas,
-    global: (textOf(get(deploy, 'mode')) ?? '').startsWith('global'),
+    global: textOf(get(deploy, 'mode')) === 'global',
     profiles: itemsOf(get(service, 'profiles')).map((item) => textOf(item) ?? ''),
     dependsOn: dependencies(name, service, names.services),
     networks: networkMode === undefined ? memberships(name, service, names) : [],
@@ -120,6 +123,16 @@ function replicasOf(service: Tree, deploy: Tree | undefined, writesAlone: boolea
       'Keep one of the two.',
     );
   const tree = declared ?? scale;
+  const mode = get(deploy, 'mode');
+  if (mode && textOf(mode)!.endsWith('-job'))
+    refuse(
+      mode.at,
+      `deploy.mode ${textOf(mode)} is not supported`,
+      'Write `x-bulkhead: {job: pre-release}`, post-release or {schedule: "0 3 * * *"}.',
+      'compose_unsupported',
+    );
+  if (tree && textOf(mode) === 'global' && textOf(tree) !== '1')
+    refuse(tree.at, `deploy.mode global is one instance, not ${textOf(tree)}`, 'Keep one of mode and replicas.');
   if (!tree) return 1;
   const replicas = numberOf(tree, 'the number of replicas', { max: 1000, whole: true });
   if (writesAlone && replicas > 1)
@@ -131,15 +144,17 @@ function replicasOf(service: Tree, deploy: Tree | undefined, writesAlone: boolea
   return replicas;
 }
 
-function networkModeOf(mode: Tree, service: Tree): 'none' | 'host' | 'bridge' {
+function networkModeOf(mode: Tree, service: Tree): 'none' | 'bridge' {
   const text = textOf(mode) ?? '';
   const networks = get(service, 'networks');
   if (networks) refuse(mode.at, 'network_mode and networks contradict each other', 'Keep one of the two.');
-  if (text === 'none' || text === 'host' || text === 'bridge') return text;
+  if (text === 'none' || text === 'bridge') return text;
   return refuse(
     mode.at,
     `network_mode ${JSON.stringify(text)} is not supported`,
-    'Use none or host, or put both services on one network.',
+    text === 'host'
+      ? 'Remove the key and publish the ports the service serves: `ports: ["8080:8080"]`.'
+      : 'Use none, or put both services on one network.',
     'compose_unsupported',
   );
 }

@@ -91,6 +91,14 @@ export class Loader {
     });
   }
 
+  /** The name a file gives the project, before anything else of it is read: its variables hold the name. */
+  nameIn(file: string, scope: Scope): string | undefined {
+    const text = this.text(file);
+    if (text === null) return undefined;
+    const name = get(parseYaml(this.shown(file), text), 'name');
+    return name && textOf(this.#interpolated(name, scope, false));
+  }
+
   /** The files merged, each with its extends and includes worked in. */
   load(files: string[], scope: Scope, chain: string[] = []): MapTree {
     let project: Tree = map({ file: this.shown(files[0] ?? ''), line: 1, column: 1 });

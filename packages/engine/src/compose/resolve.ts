@@ -61,9 +61,10 @@ class Resolution {
     if (paths.length === 0) throw new BulkheadError('compose_file_missing', 'no Compose file is given');
     // All that is named is asked for at once.
     for (const file of paths) this.#loader.content(file, true);
-    const variables = { ...this.#dotEnvironment(), ...environment };
+    const given = { ...this.#dotEnvironment(), ...environment };
+    const name = this.#projectName(given);
+    const variables = { ...given, COMPOSE_PROJECT_NAME: name };
     const loaded = this.#loader.load(paths, { directory: projectDirectory, variables });
-    const name = this.#projectName(loaded, variables);
     const project = this.#active(loaded, this.#profiles(variables));
     const app = this.#app(name, project, variables);
     const document = resolvedDocument(app, project);
@@ -89,7 +90,7 @@ class Resolution {
     return found;
   }
 
-  #projectName(project: MapTree, variables: Record<string, string>): string {
+  #projectName(variables: Record<string, string>): string {
     const asked = this.#input.projectName ?? variables.COMPOSE_PROJECT_NAME;
     if (asked !== undefined && asked !== '') {
       if (/^[a-z0-9][a-z0-9_-]*$/.test(asked)) return asked;
@@ -97,7 +98,8 @@ class Resolution {
         hint: 'Use lower-case letters, digits, - and _, beginning with a letter or digit.',
       });
     }
-    const written = textOf(get(project, 'name'));
+    const scope = { directory: this.#input.projectDirectory, variables };
+    const written = this.#input.paths.map((file) => this.#loader.nameIn(file, scope)).findLast((one) => one);
     if (written !== undefined) return written;
     const fromDirectory = path.posix
       .basename(this.#input.projectDirectory)
@@ -106,7 +108,7 @@ class Resolution {
       .replace(/^[^a-z0-9]+/, '');
     if (fromDirectory !== '') return fromDirectory;
     return refuse(
-      project.at,
+      { file: this.#loader.shown(this.#input.paths[0] ?? ''), line: 1, column: 1 },
       'the app has no name, and its directory gives none',
       'Add `name:` at the top, or use -p NAME.',
     );
@@ -154,7 +156,8 @@ class Resolution {
       appService(key, entry, { app: name, names, defaults, env: this.#environment(entry.value, variables) }),
     );
     refuseCircles(services);
-    refuseSharedPorts(services);
+    const trees = new Map(entries.map(([key, { value }]) => [key, value]));
+    refuseSharedPorts(services, (key) => itemsOf(get(trees.get(key), 'ports')).map(({ at }) => at));
     if (
       !names.networks.includes('default') &&
       services.some((service) => service.networks.some(({ network }) => network === 'default'))

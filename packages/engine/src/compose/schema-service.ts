@@ -46,10 +46,14 @@ const Volume = shape(
     bind: shape({
       create_host_path: Flag,
       propagation: words('rprivate', 'private', 'rshared', 'shared', 'rslave', 'slave'),
-      selinux: Text,
+      selinux: noEffect(Text, 'no SELinux labels are set.'),
       recursive: Text,
     }),
-    volume: shape({ nocopy: Flag, subpath: refused('mount the whole volume.'), labels: Pairs }),
+    volume: shape({
+      nocopy: Flag,
+      subpath: refused('mount the whole volume.'),
+      labels: noEffect(Pairs, 'label the volume under `volumes` at the top.'),
+    }),
     tmpfs: shape({ size: Size, mode: NumberLike }),
     image: refused('copy the files into a volume.'),
   },
@@ -133,7 +137,9 @@ export const SERVICE_KEYS: Record<string, TSchema> = {
   pre_stop: Hooks,
   isolation: words('container', 'gvisor', 'microvm', 'vm', 'default'),
   platform: Text,
-  pull_policy: Type.String({ pattern: '^(always|never|missing|if_not_present|build|daily|weekly|every_.+)$' }),
+  pull_policy: Type.String({
+    pattern: '^(always|never|missing|if_not_present|build|daily|weekly|every_([0-9]+[wdhms])+)$',
+  }),
   pull_refresh_after: refused('use `pull_policy`.'),
   privileged: Flag,
   cap_add: Texts,

@@ -26,7 +26,7 @@ function mount(item: Tree, volumeName: (key: string, at: Tree) => string): Mount
   if (type === 'bind') {
     if (!source) refuse(item.at, 'a bind lacks its source', 'Add `source:` with a path.');
     const propagation = get(get(item, 'bind'), 'propagation');
-    if (propagation && textOf(propagation) !== 'rprivate')
+    if (propagation && !['rprivate', 'private'].includes(textOf(propagation) ?? ''))
       refuse(
         propagation.at,
         `bind propagation ${textOf(propagation)} is not supported`,
@@ -47,6 +47,14 @@ function mount(item: Tree, volumeName: (key: string, at: Tree) => string): Mount
       ...(mode ? { mode: modeOf(mode) } : {}),
     };
   }
+  const nocopy = get(get(item, 'volume'), 'nocopy');
+  if (nocopy && flagOf(nocopy))
+    refuse(
+      nocopy.at,
+      'nocopy is not supported',
+      "Remove it: a new volume begins with the image's files at its target.",
+      'compose_unsupported',
+    );
   if (type === 'volume')
     return { type, source: source ? volumeName(textOf(source) ?? '', source) : '', target, readOnly };
   return refuse(
@@ -69,8 +77,14 @@ function tmpfs(item: Tree): MountSpec {
     if (key === 'size') found.sizeBytes = bytesOf(part, 'the size of the tmpfs');
     else if (key === 'mode') found.mode = modeOf(part);
     else if (key === 'ro') found.readOnly = true;
-    else if (!['rw', 'noexec', 'exec', 'nosuid', 'nodev', 'uid', 'gid'].includes(key))
-      refuse(item.at, `tmpfs has no option ${JSON.stringify(key)}`, 'It has size, mode and ro.');
+    // The last three are always on.
+    else if (!['rw', 'noexec', 'nosuid', 'nodev'].includes(key))
+      refuse(
+        item.at,
+        `the tmpfs option ${JSON.stringify(key)} is not supported`,
+        'There are size, mode and ro.',
+        'compose_unsupported',
+      );
   }
   return found;
 }

@@ -19,17 +19,19 @@ export function serviceTask(service: Tree, env: string[], volumeName: (key: stri
     if (value !== undefined) task[key] = value;
   };
   const some = (key: string): string[] | undefined => (get(service, key) ? texts(get(service, key)) : undefined);
+  // An empty word is none, as in `user: ${USER_ID:-}`.
+  const word = (key: string): string | undefined => textOf(get(service, key)) || undefined;
   const when = <V>(key: string, read: (tree: Tree) => V): V | undefined => {
     const tree = get(service, key);
     return tree === undefined ? undefined : read(tree);
   };
   set('command', some('command'));
   set('entrypoint', some('entrypoint'));
-  set('workdir', textOf(get(service, 'working_dir')));
-  set('user', textOf(get(service, 'user')));
+  set('workdir', word('working_dir'));
+  set('user', word('user'));
   set('groupAdd', some('group_add'));
-  set('hostname', textOf(get(service, 'hostname')));
-  set('domainname', textOf(get(service, 'domainname')));
+  set('hostname', word('hostname'));
+  set('domainname', word('domainname'));
   set('labels', when('labels', labelsOf));
   set('tty', flagOf(get(service, 'tty')));
   set('openStdin', flagOf(get(service, 'stdin_open')));
@@ -45,7 +47,7 @@ export function serviceTask(service: Tree, env: string[], volumeName: (key: stri
   set('dnsSearch', some('dns_search'));
   set('restart', restart(service));
   set('healthCheck', when('healthcheck', healthCheck));
-  set('stopSignal', textOf(get(service, 'stop_signal')));
+  set('stopSignal', word('stop_signal'));
   set(
     'stopTimeoutMs',
     when('stop_grace_period', (tree) => durationMsOf(tree, 'stop_grace_period')),
@@ -156,9 +158,16 @@ function restart(service: Tree): RestartPolicy | undefined {
   if (policy) {
     const name = CONDITION[textOf(get(policy, 'condition')) ?? 'any'] ?? 'always';
     const attempts = get(policy, 'max_attempts');
+    if (attempts && name !== 'on-failure')
+      refuse(
+        attempts.at,
+        `max_attempts counts only with the condition on-failure, here it is ${textOf(get(policy, 'condition')) ?? 'any'}`,
+        'Write `condition: on-failure`, or take max_attempts out.',
+        'compose_unsupported',
+      );
     return {
       name,
-      maxRetries: attempts && name === 'on-failure' ? numberOf(attempts, 'max_attempts', { whole: true }) : 0,
+      maxRetries: attempts ? numberOf(attempts, 'max_attempts', { whole: true }) : 0,
     };
   }
   if (legacy === undefined) return undefined;
@@ -169,7 +178,17 @@ function restart(service: Tree): RestartPolicy | undefined {
 function healthCheck(tree: Tree): ServiceTask['healthCheck'] {
   const test = get(tree, 'test');
   if (flagOf(get(tree, 'disable'))) return { test: ['NONE'] };
-  if (!test) return undefined;
+  if (!test) {
+    const [time] = entriesOf(tree).filter(([key]) => get(tree, key) && key !== 'disable' && !key.startsWith('x-'));
+    if (time)
+      refuse(
+        time[1].keyAt,
+        `healthcheck has ${time[0]} but no test`,
+        "Add `test:`; the image's own check keeps its own times.",
+        'compose_unsupported',
+      );
+    return undefined;
+  }
   const words = texts(test);
   if (!['NONE', 'CMD', 'CMD-SHELL'].includes(words[0] ?? '')) {
     refuse(

@@ -54,7 +54,8 @@ export function portItems(tree: ScalarTree): MapTree[] {
     );
   }
   const [first, last] = range(tree.at, port, whole);
-  const outside = host === '' ? undefined : range(tree.at, host, whole);
+  // 0 is "any free one", as is nothing.
+  const outside = host === '' || host === '0' ? undefined : range(tree.at, host, whole);
   if (outside && outside[1] - outside[0] !== last - first) {
     refuse(
       tree.at,
@@ -73,22 +74,8 @@ export function portItems(tree: ScalarTree): MapTree[] {
   );
 }
 
-const READ = new Set([
-  'ro',
-  'rw',
-  'z',
-  'Z',
-  'nocopy',
-  'cached',
-  'delegated',
-  'consistent',
-  'rprivate',
-  'private',
-  'rslave',
-  'slave',
-  'rshared',
-  'shared',
-]);
+const PROPAGATION = new Set(['rprivate', 'private', 'rslave', 'slave', 'rshared', 'shared']);
+const READ = new Set(['ro', 'rw', 'z', 'Z', 'nocopy', 'cached', 'delegated', 'consistent', ...PROPAGATION]);
 
 /** `[SOURCE:]TARGET[:MODE]`. */
 export function volumeItem(tree: ScalarTree, paths: Paths): MapTree {
@@ -109,17 +96,25 @@ export function volumeItem(tree: ScalarTree, paths: Paths): MapTree {
   const options = modes === '' ? [] : modes.split(',');
   for (const option of options) if (!READ.has(option)) wrong(`there is no option ${JSON.stringify(option)}`);
   const readOnly: [string, Tree][] = options.includes('ro') ? [['read_only', scalar(at, true)]] : [];
+  const propagation = options.find((option) => PROPAGATION.has(option));
   if (source !== undefined && /^[./~]/.test(source)) {
     return map(at, [
       ['type', scalar(at, 'bind')],
       ['source', scalar(at, absolutePath(source, paths))],
       ['target', scalar(at, target)],
       ...readOnly,
-      ['bind', map(at, [['create_host_path', scalar(at, true)]])],
+      [
+        'bind',
+        map(at, [
+          ['create_host_path', scalar(at, true)],
+          ...(propagation === undefined ? [] : [['propagation', scalar(at, propagation)] as const]),
+        ]),
+      ],
     ]);
   }
   if (source !== undefined && !/^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/.test(source))
     wrong(`${JSON.stringify(source)} is neither a name nor a path that begins with . or /`);
+  if (propagation !== undefined) wrong(`${propagation} is for binds`);
   return map(at, [
     ['type', scalar(at, 'volume')],
     ...(source === undefined ? [] : [['source', scalar(at, source)] as const]),

@@ -146,7 +146,7 @@ export interface AppService {
   dependsOn: Dependency[];
   networks: NetworkMembership[];
   /** Stands in place of networks. */
-  networkMode?: 'none' | 'host';
+  networkMode?: 'none';
   expose: string[];
   secrets: FileGrant[];
   configs: FileGrant[];

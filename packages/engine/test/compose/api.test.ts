@@ -32,7 +32,7 @@ const FILE = `services:
     image: fake
     isolation: container
     x-bulkhead: {trust: untrusted}
-  broken: {image: fake, sysctls: {kernel.panic: 1}}
+  greedy: {image: fake, cpus: 4096}
 `;
 
 test('the engine asks for what it lacks, then answers with the app and no secret', async (t) => {
@@ -59,7 +59,7 @@ test('explain goes through the policy: what it would refuse is named by rule and
   const answer = await client.explainCompose(request(FILE));
   assert.equal(answer.kind, 'explained');
   if (answer.kind !== 'explained') return;
-  const [web, agent, broken] = answer.services;
+  const [web, agent, greedy] = answer.services;
   assert.equal(web?.explanation.decision?.level, 'container');
   assert.equal(agent?.at, 'compose.yaml:3:3');
   assert.equal(agent?.explanation.refusal?.code, 'level_below_minimum');
@@ -68,7 +68,8 @@ test('explain goes through the policy: what it would refuse is named by rule and
     agent?.explanation.refusal?.message ?? '',
     /untrusted-never-shares-the-kernel \(policy\/default\.yaml:\d+:\d+\)/,
   );
-  assert.equal(broken?.explanation.refusal?.code, 'not_granted');
+  assert.equal(greedy?.explanation.refusal?.code, 'invalid_limit');
+  assert.equal(greedy?.explanation.refusal?.at, 'compose.yaml:7:3');
 });
 
 test('the schema for editors is served', async (t) => {

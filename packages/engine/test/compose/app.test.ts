@@ -7,7 +7,7 @@ import { documentYaml } from '../../src/compose/document.ts';
 import { instanceRequest } from '../../src/compose/instance-request.ts';
 import type { ComposeResolved } from '../../src/compose/resolve.ts';
 import type { App, AppService } from '../../src/domain/app.ts';
-import { fixture, type Options, ROOT, resolve } from './project.ts';
+import { fixture, type Options, ROOT, resolve, resolveText } from './project.ts';
 
 /** What each of the projects under fixtures/ is resolved with. */
 const PROJECTS: Record<string, Options> = {
@@ -266,6 +266,24 @@ describe('what the files mean', () => {
       ],
     );
     assert.deepEqual(dns.expose, ['8080', '9000-9002/udp']);
+  });
+
+  it('host port 0 asks for a free one, and one port may be on two addresses', () => {
+    const { app } = resolveText('services: {a: {image: x, ports: ["0:80", "127.0.0.1:81:81", "[::]:81:81"]}}\n');
+    assert.deepEqual(
+      app.services[0]?.task.ports?.map(({ hostIp, hostPort }) => [hostIp, hostPort]),
+      [
+        ['0.0.0.0', 0],
+        ['127.0.0.1', 81],
+        ['::', 81],
+      ],
+    );
+  });
+
+  it('an empty word is none, as where a variable with an empty default stands', () => {
+    const body = 'user: "", hostname: "", working_dir: "", stop_signal: "", platform: ""';
+    const [service] = resolveText(`services: {a: {image: x, ${body}}}\n`).app.services;
+    assert.deepEqual([service?.task, service?.platform], [{ env: [] }, undefined]);
   });
 
   it('networks: external, internal, with a subnet and aliases', () => {

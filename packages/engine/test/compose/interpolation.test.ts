@@ -127,6 +127,20 @@ describe('variables', () => {
     assert.equal(at('|\n      a\n      bb${'), 'compose.yaml:6:9');
   });
 
+  it('the name of the project is a variable: as asked, else as the file says, else as the directory is called', () => {
+    const labelled = (text: string, projectName?: string) => {
+      const body = `${text}services: {web: {image: x, labels: {app: $COMPOSE_PROJECT_NAME}}}\n`;
+      const { app, warnings } = resolveText(body, {
+        environment: { STAGE: 'beta' },
+        ...(projectName === undefined ? {} : { projectName }),
+      });
+      return [app.name, app.services[0]?.task.labels?.app, warnings.length];
+    };
+    assert.deepEqual(labelled('name: till-${STAGE}\n', 'mine'), ['mine', 'mine', 0]);
+    assert.deepEqual(labelled('name: till-${STAGE}\n'), ['till-beta', 'till-beta', 0]);
+    assert.deepEqual(labelled(''), ['shop', 'shop', 0]);
+  });
+
   it('a variable that is not set is warned of, once, with its place', () => {
     const { warnings } = resolveText('services:\n  web:\n    image: nginx\n    user: a${WHO}\n');
     assert.deepEqual(warnings, [

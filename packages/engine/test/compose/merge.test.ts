@@ -39,7 +39,7 @@ describe('two files', () => {
       'healthcheck',
       { test: ['CMD', 'b'], interval: '5s' },
     ],
-    ['lists are joined, each item once', 'cap_add: [A, B]', 'cap_add: [B, C]', 'cap_add', ['A', 'B', 'C']],
+    ['lists are joined, each item once', 'group_add: [a, b]', 'group_add: [b, c]', 'group_add', ['a', 'b', 'c']],
     ['a text and a list are one', 'dns: 1.1.1.1', 'dns: [8.8.8.8]', 'dns', ['1.1.1.1', '8.8.8.8']],
     ['exposed ports are one by number', 'expose: [80]', 'expose: ["80", 81]', 'expose', ['80', '81']],
     [
@@ -57,7 +57,7 @@ describe('two files', () => {
       { driver: 'local', options: { 'max-file': '2', 'max-size': '1m' } },
     ],
     ['!reset takes a value away', 'user: a', 'user: !reset null', 'user', undefined],
-    ['!reset takes a list away', 'cap_add: [A]', 'cap_add: !reset []', 'cap_add', undefined],
+    ['!reset takes a list away', 'group_add: [a]', 'group_add: !reset []', 'group_add', undefined],
     [
       '!reset of one key of a mapping',
       'environment: {A: "1", B: "2"}',
@@ -65,7 +65,7 @@ describe('two files', () => {
       'environment',
       { B: '2' },
     ],
-    ['!override replaces a list', 'cap_add: [A]', 'cap_add: !override [B]', 'cap_add', ['B']],
+    ['!override replaces a list', 'group_add: [a]', 'group_add: !override [b]', 'group_add', ['b']],
     ['!override replaces a mapping', 'labels: {a: "1"}', 'labels: !override {b: "2"}', 'labels', { b: '2' }],
     ['a key without a value changes nothing', 'labels: {a: "1"}', 'labels:', 'labels', { a: '1' }],
   ];
@@ -73,11 +73,13 @@ describe('two files', () => {
     it(name, () => assert.deepEqual(merged(base, over)[key], expected));
 
   it('ports are one by address, port and protocol', () => {
-    const ports = merged('ports: ["80:80", "53:53/udp"]', 'ports: ["80:80", "53:53/tcp", "127.0.0.1:80:80"]')
-      .ports as Plain[];
+    const ports = merged(
+      'ports: ["127.0.0.2:80:80", "53:53/udp"]',
+      'ports: ["127.0.0.2:80:80", "53:53/tcp", "127.0.0.1:80:80"]',
+    ).ports as Plain[];
     assert.deepEqual(
       ports.map((one) => `${one.host_ip ?? ''}:${one.published}:${one.target}/${one.protocol}`),
-      [':80:80/tcp', ':53:53/udp', ':53:53/tcp', '127.0.0.1:80:80/tcp'],
+      ['127.0.0.2:80:80/tcp', ':53:53/udp', ':53:53/tcp', '127.0.0.1:80:80/tcp'],
     );
   });
 
@@ -105,7 +107,7 @@ describe('two files', () => {
 
 describe('any files', () => {
   const bodies = [
-    'user: a\ncap_add: [A]',
+    'user: a\ncap_add: [NET_ADMIN]',
     'environment: [X=1, Y=2]\nports: ["80:80"]',
     'labels: {a: "1"}\nvolumes: ["a:/x"]',
     'command: a b\nlogging: {driver: local}',
