@@ -1,6 +1,6 @@
 /** The HTTP server on a unix socket: route, validate, use case, error map. It decides nothing. */
 import { once } from 'node:events';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { BulkheadError, ROUTES, type Route, type RouteName } from '@bulkhead/contract';
@@ -108,10 +108,10 @@ export class ApiServer {
       signal: gone.signal,
       raw: request.raw,
     });
-    const answer = await handler(call);
+    const answer = await this.#handled(route, handler, call, request);
     if (route.stream === 'ndjson') {
       reply.hijack();
-      await this.#lines(reply.raw, answer as AsyncIterable<unknown[]>);
+      await this.#lines(reply.raw, answer as AsyncIterable<unknown[]>, route.upload ? request.raw : undefined);
       return reply;
     }
     if (route.stream === 'tar') {
@@ -123,8 +123,22 @@ export class ApiServer {
     return reply.status(route.status ?? 200).send(answer);
   }
 
+  async #handled(route: Route, handler: Handler, call: Call, request: FastifyRequest): Promise<unknown> {
+    try {
+      return await handler(call);
+    } catch (error) {
+      // Who still sends does not listen: the connection would break before the reason is read.
+      if (route.upload) await drained(request.raw);
+      throw error;
+    }
+  }
+
   /** Headers go at once, so that a client knows it is heard; a failure afterwards is the last line. */
-  async #lines(response: ServerResponse, batches: AsyncIterable<unknown[]>): Promise<void> {
+  async #lines(
+    response: ServerResponse,
+    batches: AsyncIterable<unknown[]>,
+    upload: IncomingMessage | undefined,
+  ): Promise<void> {
     response.writeHead(200, { 'content-type': 'application/x-ndjson' });
     response.flushHeaders();
     try {
@@ -135,6 +149,7 @@ export class ApiServer {
           await Promise.race([once(response, 'drain'), once(response, 'close')]);
       }
     } catch (error) {
+      if (upload) await drained(upload);
       if (!response.destroyed) response.write(`${JSON.stringify({ error: failureOf(error, this.#report).body })}\n`);
     }
     response.end();
@@ -150,4 +165,11 @@ export class ApiServer {
       response.destroy();
     }
   }
+}
+
+async function drained(upload: IncomingMessage): Promise<void> {
+  if (upload.readableEnded || upload.destroyed) return;
+  upload.unpipe();
+  upload.resume();
+  await Promise.race([once(upload, 'end'), once(upload, 'close')]).catch(() => undefined);
 }

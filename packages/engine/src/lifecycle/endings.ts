@@ -1,4 +1,5 @@
 /** What follows when a run ends: the result is stored, the host is cleared, and the restart policy has its say. */
+import { BulkheadError } from '@bulkhead/contract';
 import type { InstanceRecord } from '../domain/instance.ts';
 import type { Driver, Exit } from '../ports/driver.ts';
 import type { LifecycleDeps } from './deps.ts';
@@ -11,6 +12,9 @@ const ATTACH_GRACE_MS = 1000;
 const DRAIN_LIMIT_MS = 30_000;
 /** A run that lasted so long clears the count of failures. */
 const STABLE_MS = 10_000;
+
+const UNWRITABLE = new Set<string>(['disk_full', 'read_only']);
+const WRITE_AGAIN_MS = 1000;
 
 export interface EndingHooks {
   relaunch: (id: string) => Promise<void>;
@@ -53,13 +57,15 @@ export class Endings {
     run.over.abort();
     let record: InstanceRecord | undefined;
     try {
-      record = await live.mutex.run(async () => {
-        live.run = undefined;
-        const ended = this.#store(id, exit);
-        run.markStored();
-        fault('exit.stored');
-        return await this.#clear(ended, driver);
-      });
+      record = await this.#onceWritable(id, () =>
+        live.mutex.run(async () => {
+          const ended = this.#store(id, exit);
+          live.run = undefined;
+          run.markStored();
+          fault('exit.stored');
+          return await this.#clear(ended, driver);
+        }),
+      );
     } catch (error) {
       report(`end of ${id}`, error);
     } finally {
@@ -68,6 +74,20 @@ export class Endings {
       run.settle();
     }
     if (record) await this.#after(record);
+  }
+
+  /** An end that cannot be written would be forgotten, and the instance run for ever: it is tried until there is space. */
+  async #onceWritable<T>(id: string, body: () => Promise<T>): Promise<T> {
+    const { clock, report } = this.#deps;
+    for (let told = false; ; told = true) {
+      try {
+        return await body();
+      } catch (error) {
+        if (!(error instanceof BulkheadError) || !UNWRITABLE.has(error.code)) throw error;
+        if (!told) report(`end of ${id}`, error);
+        await clock.sleep(WRITE_AGAIN_MS);
+      }
+    }
   }
 
   #store(id: string, exit: Exit): InstanceRecord {
@@ -87,7 +107,13 @@ export class Endings {
     if (!record.lease) return record;
     await network.free(record.id, record.lease).catch((error) => report(`network of ${record.id}`, error));
     fault('exit.network');
-    return this.#ledger.change(record, { lease: undefined, ports: undefined });
+    try {
+      return this.#ledger.change(record, { lease: undefined, ports: undefined });
+    } catch (error) {
+      // To free it twice does no harm.
+      report(`network of ${record.id}`, error);
+      return record;
+    }
   }
 
   async #after(record: InstanceRecord): Promise<void> {

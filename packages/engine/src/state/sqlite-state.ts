@@ -6,6 +6,7 @@ import type { ImageRecord } from '../ports/images.ts';
 import type { NetworkRecord } from '../ports/network.ts';
 import type { EventRecord, StateStore, VolumeRecord } from '../ports/state.ts';
 import { migrate } from './migrations.ts';
+import { keepReserve } from './reserve.ts';
 import { isUniqueViolation, translate } from './sqlite-errors.ts';
 import { parse, Table } from './table.ts';
 
@@ -34,6 +35,7 @@ export class SqliteState implements StateStore {
       this.#database = new DatabaseSync(file);
       this.#database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA busy_timeout = 2000');
       migrate(this.#database);
+      keepReserve(this.#database, file);
     } catch (error) {
       throw translate(error, file);
     }

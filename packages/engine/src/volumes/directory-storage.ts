@@ -19,7 +19,9 @@ function explain(error: unknown, path: string): unknown {
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new BulkheadError('disk_full', `no space left for ${path}; nothing was changed`, { cause: error });
   }
-  if (code === 'EROFS') return new BulkheadError('read_only', `${path} cannot be written`, { cause: error });
+  // Node's recursive mkdir says ENOENT of a read-only file system; of anything else it would make what is missing.
+  const refused = code === 'ENOENT' && (error as NodeJS.ErrnoException).syscall === 'mkdir';
+  if (code === 'EROFS' || refused) return new BulkheadError('read_only', `${path} cannot be written`, { cause: error });
   return error;
 }
 

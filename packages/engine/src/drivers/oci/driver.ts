@@ -1,6 +1,5 @@
 /** Level `container`: crun, or runc where crun cannot. The task shares the host's kernel and nothing else. */
 import { existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
-import os from 'node:os';
 import path from 'node:path';
 import { runCommand } from '../../bundle/command.ts';
 import { type Runtime, RuntimeDriver } from '../../bundle/runtime-driver.ts';
@@ -88,7 +87,8 @@ export class OciDriver extends RuntimeDriver {
 
   /** Undefined when it works, else the runtime's words. */
   async #tryOut(command: string, name: string): Promise<string | undefined> {
-    const bundle = mkdtempSync(path.join(os.tmpdir(), 'bulkhead-probe-'));
+    mkdirSync(this.deps.paths.run, { recursive: true, mode: 0o711 });
+    const bundle = mkdtempSync(path.join(this.deps.paths.run, 'probe-'));
     const id = `probe-${this.deps.paths.tag}-${process.pid}-${name}`;
     try {
       for (const folder of ['bin', 'dev', 'proc']) mkdirSync(path.join(bundle, 'root', folder), { recursive: true });

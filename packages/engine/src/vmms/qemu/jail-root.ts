@@ -7,6 +7,7 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   realpathSync,
   renameSync,
@@ -46,6 +47,9 @@ export function jailRoot(folder: string, program: string, version: string): stri
   const target = path.join(folder, `qemu-${identity}`);
   if (existsSync(target)) return target;
   mkdirSync(folder, { recursive: true, mode: 0o711 });
+  // Of an engine that was killed in the middle: nobody else works here.
+  for (const name of readdirSync(folder))
+    if (name.startsWith('partial-')) rmSync(path.join(folder, name), { recursive: true, force: true });
   const partial = mkdtempSync(path.join(folder, 'partial-'));
   try {
     const modules = MODULE_FOLDERS.flatMap((directory) => MODULES.map((name) => path.join(directory, name))).filter(
