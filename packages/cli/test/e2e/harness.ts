@@ -40,6 +40,7 @@ export class Engine {
   readonly run: string;
   #process: ChildProcess | undefined;
   readonly #flags: string[];
+  #tag: string | undefined;
 
   private constructor(folder: string, flags: string[]) {
     this.folder = folder;
@@ -67,7 +68,8 @@ export class Engine {
 
   /** What the engine puts into the name of everything it makes on the host. */
   get tag(): string {
-    return createHash('sha256').update(realpathSync(this.data)).digest('hex').slice(0, 6);
+    this.#tag ??= createHash('sha256').update(realpathSync(this.data)).digest('hex').slice(0, 6);
+    return this.#tag;
   }
 
   get pid(): number {
@@ -184,6 +186,7 @@ export class Engine {
 
   /** Removes every instance, ends the engine and deletes its folders. */
   async dispose(): Promise<void> {
+    if (!existsSync(this.folder)) return;
     try {
       if (this.#process === undefined || this.#process.exitCode !== null || this.#process.signalCode !== null)
         await this.boot();

@@ -1,4 +1,4 @@
-/** The engine is killed, at every named step and at random: no task notices, nothing acknowledged is lost, nothing leaks. */
+/** The engine is killed at every named step: no task notices, nothing acknowledged is lost, nothing leaks. */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { existsSync, globSync, readdirSync, readFileSync } from 'node:fs';
@@ -6,12 +6,11 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { FAULT_STEPS, IMAGE_FAULT_STEPS } from '@bulkhead/engine';
 import { startRegistry } from '../../../engine/test/images/registry.ts';
-import { Engine, loadBusybox } from './harness.ts';
+import type { Engine } from './harness.ts';
+import { assertUndisturbed, assertWholeLog, type Facts, facts, startSteady } from './steady.ts';
+import { HostState, traces } from './traces.ts';
 
-/** At level `container`; the stronger levels, whose boots take longer, get a tenth. */
-const KILLS = Number(process.env.BULKHEAD_TEST_KILLS ?? 200);
 const LEVELS = (process.env.BULKHEAD_TEST_LEVELS ?? 'container,gvisor,microvm').split(',');
-const TICKER = 'i=0; while :; do i=$((i+1)); echo tick $i; sleep 0.2; done';
 
 const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const lines = (text: string): string[] => text.split('\n').filter((line) => line !== '');
@@ -57,51 +56,21 @@ async function settled(engine: Engine, wanted: string[], maybe?: string): Promis
   for (const id of wanted) assert.ok(places(engine).has(id), `nothing is left of ${id}`);
 }
 
-interface Facts {
-  id: string;
-  state: string;
-  startedAt: number;
-  restartCount: number;
-}
-
-async function facts(engine: Engine, name: string): Promise<Facts | undefined> {
-  const found = await engine.bh(['inspect', name]);
-  return found.code === 0 ? JSON.parse(found.stdout)[0].summary : undefined;
-}
-
-async function assertUndisturbed(engine: Engine, before: Facts): Promise<void> {
-  const now = await facts(engine, 'steady');
-  assert.equal(now?.id, before.id);
-  assert.equal(now.state, 'running');
-  assert.equal(now.startedAt, before.startedAt, 'the steady task was restarted');
-  assert.equal(now.restartCount, 0);
-}
-
-async function assertWholeLog(engine: Engine): Promise<void> {
-  const log = lines(await engine.ok('logs', 'steady'));
-  assert.ok(log.length > 3, 'the log is gone');
-  log.forEach((line, index) => {
-    assert.equal(line, `tick ${index + 1}`, 'a log line is missing');
-  });
-}
-
-async function startSteady(level: string): Promise<{ engine: Engine; steady: Facts }> {
-  const engine = await Engine.start();
-  await loadBusybox(engine, { name: 'box' });
-  await engine.ok('run', '-d', '--name', 'steady', '--isolation', level, 'box', 'sh', '-c', TICKER);
-  const steady = await facts(engine, 'steady');
-  assert.ok(steady);
-  return { engine, steady };
-}
-
 for (const level of LEVELS) {
   describe(`killing the engine with tasks at level ${level}`, () => {
     let engine: Engine;
     let steady: Facts;
+    let host: HostState;
     before(async () => {
       ({ engine, steady } = await startSteady(level));
+      // The volume is kept from step to step.
+      await engine.ok('run', '--rm', '-v', 'kept:/data', 'box', 'true');
+      host = await HostState.take(engine, [steady.id]);
     });
-    after(() => engine?.dispose());
+    after(async () => {
+      await engine?.dispose();
+      assert.deepEqual(traces(engine), [], 'what a purge leaves');
+    });
 
     const run = ['run', '-d', '--name', 'victim', '--isolation', level, '-v', 'kept:/data', '-p', '127.0.0.1:0:80'];
     const long = [...run, 'box', 'sleep', '300'];
@@ -168,18 +137,22 @@ for (const level of LEVELS) {
       await assertWholeLog(engine);
       await ensure('absent');
       await settled(engine, [steady.id]);
+      await host.assertSame();
+      await assertUndisturbed(engine, steady);
     });
   });
 }
 
 describe('killing the engine in a pull', () => {
   it('keeps the image whole or absent at each step, and the next pull succeeds', { timeout: 180_000 }, async (t) => {
-    const { engine, steady } = await startSteady('container');
+    const { engine } = await startSteady('container');
     t.after(() => engine.dispose());
     const name = `${await startRegistry(t)}/box:1`;
     await engine.ok('tag', 'box', name);
     await engine.ok('push', name);
     await engine.ok('rm', '-f', 'steady');
+    await engine.ok('rmi', '-f', name, 'box');
+    const host = await HostState.take(engine, []);
     for (const step of ['pull.begun', ...IMAGE_FAULT_STEPS, 'pull.done']) {
       await engine.bh(['rmi', '-f', name]);
       await engine.bh(['rmi', '-f', 'box']);
@@ -198,78 +171,7 @@ describe('killing the engine in a pull', () => {
       await engine.ok('pull', '-q', name);
       assert.equal(await engine.ok('run', '--rm', name, 'echo', step), step);
     }
-    assert.ok(steady);
+    await engine.ok('rmi', '-f', name);
+    await host.assertSame();
   });
 });
-
-for (const level of LEVELS) {
-  const kills = level === 'container' ? KILLS : Math.ceil(KILLS / 10);
-  describe(`killing the engine at random under load, with a steady task at level ${level}`, () => {
-    it(`${kills} times disturbs nothing, forgets nothing, leaks nothing`, { timeout: 14 * 60_000 }, async (t) => {
-      const { engine, steady } = await startSteady(level);
-      t.after(() => engine.dispose());
-      const load = new Load(engine);
-      const workers = [load.work(), load.work()];
-      try {
-        for (let kill = 0; kill < kills; kill++) {
-          await sleep(50 + Math.random() * 250);
-          await engine.crash();
-          await engine.boot();
-          // Keeps the host small: what is known to be there, and has been checked, goes again.
-          if (kill % 20 === 19) await load.check();
-        }
-      } finally {
-        load.over = true;
-        await Promise.all(workers);
-      }
-      await load.check();
-      await assertUndisturbed(engine, steady);
-      await assertWholeLog(engine);
-      const rest = lines(await engine.ok('ps', '-aq', '--no-trunc')).filter((id) => id !== steady.id);
-      if (rest.length > 0) await engine.ok('rm', '-f', ...rest);
-      await settled(engine, [steady.id]);
-    });
-  });
-}
-
-/** Creates and removes containers, and remembers what the engine has acknowledged. */
-class Load {
-  over = false;
-  readonly #engine: Engine;
-  readonly #acknowledged = new Map<string, 'there' | 'gone'>();
-  #counter = 0;
-
-  constructor(engine: Engine) {
-    this.#engine = engine;
-  }
-
-  async work(): Promise<void> {
-    while (!this.over) {
-      const number = this.#counter++;
-      const name = `load-${number}`;
-      const created = await this.#engine.bh(['run', '-d', '--name', name, 'box', 'sleep', '300'], {
-        timeoutMs: 15_000,
-      });
-      if (created.code !== 0) {
-        await sleep(30);
-        continue;
-      }
-      if (number % 3 === 0) {
-        this.#acknowledged.set(name, 'there');
-        continue;
-      }
-      const removed = await this.#engine.bh(['rm', '-f', name], { timeoutMs: 15_000 });
-      // Without an answer either is right.
-      if (removed.code === 0) this.#acknowledged.set(name, 'gone');
-    }
-  }
-
-  async check(): Promise<void> {
-    for (const [name, fate] of [...this.#acknowledged]) {
-      const found = await this.#engine.bh(['inspect', name]);
-      assert.equal(found.code === 0, fate === 'there', `${name} should be ${fate}: ${found.stderr}`);
-      if (fate === 'there') await this.#engine.ok('rm', '-f', name);
-      this.#acknowledged.delete(name);
-    }
-  }
-}
