@@ -60,7 +60,7 @@ export class Engine {
     await this.#server.close();
     this.lifecycle.stop();
     for (const driver of deps.drivers.values()) await driver.close?.();
-    if (purge) await deps.network.destroyAll();
+    await (purge ? deps.network.destroyAll() : deps.network.close?.());
     deps.state.close();
   }
 }

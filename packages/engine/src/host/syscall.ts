@@ -13,6 +13,9 @@ const callMove = libc.func('long syscall(long number, long from, str fromPath, l
 const callConfig = libc.func('long syscall(long number, long fd, long command, str key, str value, long aux)');
 const callFsopen = libc.func('long syscall(long number, str type, long flags)');
 const callIoctl = libc.func('int ioctl(int fd, unsigned long request, void *data)');
+const callSocket = libc.func('int socket(int family, int type, int protocol)');
+const callClose = libc.func('int close(int fd)');
+const callSend = libc.func('long send(int fd, void *data, size_t size, int flags)');
 const callIoctlNumber = libc.func('int ioctl(int fd, unsigned long request, unsigned long value)');
 
 /** The same on x86-64 and arm64 for every call since 5.0; the older ones differ. */
@@ -141,7 +144,19 @@ export function ioctl(fd: number, request: number, data: Buffer | number): numbe
   return checked(result, 'ioctl', `0x${request.toString(16)}`);
 }
 
-const callClose = libc.func('int close(int fd)');
 function closeFd(fd: number): void {
   callClose(fd);
+}
+
+const AF_NETLINK = 16;
+const SOCK_RAW = 3;
+
+/** One message to the kernel, which acts on it before this returns; its answer is not read. */
+export function sendNetlink(protocol: number, message: Buffer): void {
+  const fd = checked(callSocket(AF_NETLINK, SOCK_RAW | O_CLOEXEC, protocol), 'socket', 'netlink');
+  try {
+    checked(Number(callSend(fd, message, message.length, 0)), 'send', 'netlink');
+  } finally {
+    closeFd(fd);
+  }
 }

@@ -9,6 +9,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { HostPaths } from '../ports/host.ts';
 import type { NetworkProvider, NetworkRecord } from '../ports/network.ts';
 import { deleteLinks, ownLinks } from './bridges.ts';
+import { forgetSteered } from './conntrack.ts';
 import { Firewall } from './firewall.ts';
 import { HostNames, INSIDE_INTERFACE } from './host-names.ts';
 import { formatSubnet } from './ipv4.ts';
@@ -26,6 +27,8 @@ export interface LinuxNetworkOptions {
   clock?: Pick<Clock, 'now' | 'newId'>;
   /** Ready netns kept per network in use. */
   poolSize?: number;
+  /** Names the resolvers of the outside; default /etc/resolv.conf. */
+  resolvConf?: string;
   /** Told what is wrong but stops nothing, e.g. a port another program took while the engine was down. */
   warn?: (message: string) => void;
 }
@@ -50,17 +53,17 @@ export class LinuxNetwork implements NetworkProvider {
   readonly #networks: NetworkRegistry;
   /** By netns number. */
   readonly #members = new Map<number, Member>();
-  readonly #removing = new Map<number, { state: NetworkState; ip: string }>();
+  readonly #removing = new Map<number, { state: NetworkState; ip: string; published: boolean }>();
   #remover: Promise<void> | undefined;
   #unpublishing: Promise<unknown> = Promise.resolve();
 
-  constructor({ paths, clock, poolSize = 6, warn = () => {} }: LinuxNetworkOptions) {
+  constructor({ paths, clock, poolSize = 6, resolvConf, warn = () => {} }: LinuxNetworkOptions) {
     this.#tag = paths.tag;
     this.#clock = clock ?? { now: Date.now, newId: () => randomBytes(16).toString('hex') };
     this.#warn = warn;
     this.#names = new HostNames(paths.tag);
     this.#firewall = new Firewall(this.#names);
-    this.#networks = new NetworkRegistry({ paths, names: this.#names, firewall: this.#firewall, poolSize });
+    this.#networks = new NetworkRegistry({ paths, names: this.#names, firewall: this.#firewall, poolSize, resolvConf });
   }
 
   async reconcile(networks: NetworkRecord[], leases: KnownLease[]): Promise<void> {
@@ -172,7 +175,7 @@ export class LinuxNetwork implements NetworkProvider {
     this.#members.delete(number);
     member.state.nameServer.unregister(id);
     const ports = this.#ports.release(id).map((port) => firewallPort(port, lease));
-    this.#removing.set(number, { state: member.state, ip: lease.ip });
+    this.#removing.set(number, { state: member.state, ip: lease.ip, published: ports.length > 0 });
     // Queued at once, so that whoever publishes the port next comes after; nft's time is not the caller's.
     this.#unpublishing = Promise.allSettled([this.#unpublishing, this.#firewall.removePorts(ports)]);
     this.#remover ??= this.#removeAll().finally(() => {
@@ -219,7 +222,7 @@ export class LinuxNetwork implements NetworkProvider {
     while (this.#remover) await this.#remover;
   }
 
-  /** The engine stops: what runs, runs on; the ready netns are for the next one to remove. */
+  /** The engine stops: what runs, runs on; the ready netns go. */
   async close(): Promise<void> {
     for (const state of await this.#networks.list()) await state.discard(await state.pool.close());
     await this.idle();
@@ -234,6 +237,8 @@ export class LinuxNetwork implements NetworkProvider {
       this.#removing.clear();
       const byState = Map.groupBy(batch, ([, { state }]) => state);
       for (const [state, entries] of byState) {
+        // Its ports are withdrawn and its address is not free yet: nothing new is steered to it.
+        forgetSteered(new Set(entries.filter(([, { published }]) => published).map(([, { ip }]) => ip)));
         await state.discard(entries.map(([number, { ip }]) => ({ number, ip })));
       }
     }

@@ -17,8 +17,11 @@ export class NameServer {
   readonly #hosts: string;
   readonly #configuration: string;
 
-  /** `root` is `<run>/net`. */
-  constructor(root: string, network: NetworkRecord) {
+  readonly #resolvConf: string;
+
+  /** `root` is `<run>/net`; `resolvConf` names the resolvers that know the outside. */
+  constructor(root: string, network: NetworkRecord, resolvConf = '/etc/resolv.conf') {
+    this.#resolvConf = resolvConf;
     this.#network = network;
     this.#directory = `${root}/${network.id}`;
     this.#hosts = `${this.#directory}/hosts`;
@@ -85,7 +88,7 @@ export class NameServer {
       'cache-size=1000',
       'quiet-dhcp',
       'log-facility=/dev/null',
-      ...(internal ? ['no-resolv'] : []),
+      internal ? 'no-resolv' : `resolv-file=${this.#resolvConf}`,
     ];
     return `${lines.join('\n')}\n`;
   }

@@ -14,6 +14,7 @@ export interface NetworkRegistryOptions {
   names: HostNames;
   firewall: Firewall;
   poolSize: number;
+  resolvConf?: string | undefined;
 }
 
 export class NetworkRegistry {
@@ -76,7 +77,7 @@ export class NetworkRegistry {
   }
 
   #make(record: NetworkRecord, mtu: number): NetworkState {
-    const { names, firewall, poolSize } = this.#options;
+    const { names, firewall, poolSize, resolvConf } = this.#options;
     return new NetworkState({
       record,
       names,
@@ -84,6 +85,7 @@ export class NetworkRegistry {
       root: this.root,
       mtu,
       poolSize,
+      resolvConf,
       nextNumber: () => this.nextNumber(),
     });
   }

@@ -18,6 +18,7 @@ export interface NetworkStateOptions {
   mtu: number;
   poolSize: number;
   nextNumber: () => number;
+  resolvConf?: string | undefined;
 }
 
 export class NetworkState {
@@ -33,12 +34,12 @@ export class NetworkState {
   /** Being made at this moment: not leftovers. */
   readonly making = new Set<Slot>();
 
-  constructor({ record, names, firewall, root, mtu, poolSize, nextNumber }: NetworkStateOptions) {
+  constructor({ record, names, firewall, root, mtu, poolSize, nextNumber, resolvConf }: NetworkStateOptions) {
     this.record = record;
     this.subnet = parseSubnet(record.subnet) ?? { base: 0, prefixLength: 32 };
     this.addresses = new AddressPool(this.subnet);
     this.addresses.reserve(record.gateway);
-    this.nameServer = new NameServer(root, record);
+    this.nameServer = new NameServer(root, record, resolvConf);
     const { bridge, gateway } = record;
     this.wiring = { bridge, gateway, prefixLength: this.subnet.prefixLength, mtu };
     this.#names = names;

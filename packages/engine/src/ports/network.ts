@@ -39,6 +39,8 @@ export interface NetworkProvider {
   rename(id: string, lease: Lease, names: string[]): Promise<void>;
   /** Bytes the instance received and sent, from its veth. */
   counters(lease: Lease): Promise<{ receivedBytes: number; sentBytes: number }>;
+  /** The engine ends, its instances do not: what was made ready for those to come goes. */
+  close?(): Promise<void>;
   /** Removes everything of this engine on the host (`down --purge`, tests). */
   destroyAll(): Promise<void>;
 }

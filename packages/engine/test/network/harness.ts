@@ -24,10 +24,10 @@ export interface Bench {
   create(name: string, internal?: boolean): Promise<NetworkRecord>;
 }
 
-export function bench(t: TestContext, poolSize = 2): Bench {
+export function bench(t: TestContext, poolSize = 2, resolvConf?: string): Bench {
   const directory = mkdtempSync(join(tmpdir(), 'bulkhead-network-'));
   const paths = hostPaths(join(directory, 'data'), join(directory, 'run'));
-  const network = new LinuxNetwork({ paths, poolSize });
+  const network = new LinuxNetwork({ paths, poolSize, ...(resolvConf ? { resolvConf } : {}) });
   t.after(async () => {
     await network.destroyAll();
     rmSync(directory, { recursive: true, force: true });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { type TestContext, test } from 'node:test';
@@ -83,4 +84,22 @@ test('inside there is no IPv6, any port may be bound and ping needs no privilege
   const read = (name: string) => inside(lease, 'cat', `/proc/sys/net/ipv4/${name}`);
   assert.equal((await read('ip_unprivileged_port_start')).output, '0\n');
   assert.equal((await read('ping_group_range')).output, '0\t2147483647\n');
+});
+
+test('there is no IPv6 between instances, to the host or out, even where somebody switches it on', async (t) => {
+  if (!existsSync('/proc/sys/net/ipv6/conf')) return t.skip('this kernel has no IPv6: there is nothing to be closed');
+  const { network, create } = bench(t);
+  const blue = await create('blue');
+  const one = await network.acquire(blue, 'aaaa', ['one']);
+  const two = await network.acquire(blue, 'bbbb', ['two']);
+  assert.equal((await host('cat', `/proc/sys/net/ipv6/conf/${blue.bridge}/disable_ipv6`)).output, '1\n');
+  const on =
+    'for d in all lo; do echo 0 >/proc/sys/net/ipv6/conf/$d/disable_ipv6; done; echo 0 >/proc/sys/net/ipv6/conf/$1/disable_ipv6 && ip address add $2/64 dev $1 nodad';
+  await host('sh', '-c', on.replace(/^.*done; /, ''), 'sh', blue.bridge, 'fd00:b0a7::1');
+  assert.equal((await inside(one, 'sh', '-c', on, 'sh', 'eth0', 'fd00:b0a7::a')).code, 0);
+  assert.equal((await inside(two, 'sh', '-c', on, 'sh', 'eth0', 'fd00:b0a7::b')).code, 0);
+  assert.equal((await inside(one, 'busybox', 'ping6', '-c', '1', '-W', '1', 'fd00:b0a7::a')).code, 0, 'ping works');
+  for (const target of ['fd00:b0a7::1', 'fd00:b0a7::b'])
+    assert.notEqual((await inside(one, 'busybox', 'ping6', '-c', '1', '-W', '1', target)).code, 0, target);
+  assert.notEqual((await host('busybox', 'ping6', '-c', '1', '-W', '1', 'fd00:b0a7::a')).code, 0);
 });

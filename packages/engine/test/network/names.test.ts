@@ -1,4 +1,9 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { bench, eventually, fetchInside, host, inside, lookup, SILENCE, serveHttp } from './harness.ts';
 
@@ -87,4 +92,39 @@ test('the name server runs without privilege and knows nothing of the host', asy
   assert.match(output, new RegExp(`^(dnsmasq|nobody) .*${directory}`, 'm'));
   await eventually(async () => (await lookup(lease, 'web')).length === 1);
   assert.deepEqual(await lookup(lease, 'localhost.localdomain'), []);
+});
+
+test('a name of the outside is asked of the host’s own resolver, and what that says is the answer', async (t) => {
+  // A real resolver in a network namespace of its own plays the one the host has.
+  const name = `bhdns${process.pid}`;
+  const net = `198.18.${randomInt(1, 250)}`;
+  const folder = mkdtempSync(join(tmpdir(), 'bulkhead-dns-'));
+  t.after(async () => {
+    await host('ip', 'link', 'delete', 'dev', name);
+    await host('ip', 'netns', 'delete', name);
+    rmSync(folder, { recursive: true, force: true });
+  });
+  for (const line of [
+    `netns add ${name}`,
+    `link add dev ${name} type veth peer name eth0 netns ${name}`,
+    `address add ${net}.1/24 dev ${name}`,
+    `link set dev ${name} up`,
+    `-n ${name} address add ${net}.2/24 dev eth0`,
+    `-n ${name} link set dev eth0 up`,
+    `-n ${name} link set dev lo up`,
+  ])
+    assert.deepEqual(await host('ip', ...line.split(' ')), { code: 0, output: '' }, line);
+  const served = ['--no-daemon', '--no-resolv', '--no-hosts', '--conf-file=/dev/null', `--listen-address=${net}.2`];
+  const answers = ['--address=/outside.example/203.0.113.7', '--bind-interfaces', '--user=root'];
+  const upstream = spawn('ip', ['netns', 'exec', name, 'dnsmasq', ...served, ...answers], { stdio: 'ignore' });
+  t.after(() => upstream.kill('SIGKILL'));
+  chmodSync(folder, 0o711);
+  writeFileSync(join(folder, 'resolv.conf'), `nameserver ${net}.2\n`);
+
+  const { network, create } = bench(t, 2, join(folder, 'resolv.conf'));
+  const lease = await network.acquire(await create('blue'), 'aaaa', ['web']);
+  await eventually(async () => (await lookup(lease, 'outside.example')).includes('203.0.113.7'));
+  assert.deepEqual(await lookup(lease, 'web'), [lease.ip], 'names of the network need no resolver');
+  const closed = await network.acquire(await create('closed', true), 'bbbb', ['shut']);
+  assert.deepEqual(await lookup(closed, 'outside.example'), [], 'an internal network asks nobody');
 });

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { test } from 'node:test';
 import type { PortMapping } from '../../src/domain/task.ts';
@@ -133,4 +135,33 @@ test('an address that is not an IPv4 address of this host is refused', async (t)
   for (const hostIp of ['203.0.113.77', '::1', 'nonsense']) {
     await assert.rejects(network.publish('aaaa', web, [tcp(0, 80, hostIp)]), { code: 'invalid_port' });
   }
+});
+
+test('a client that sends on after a release reaches the new instance, not what is left of the old', async (t) => {
+  if (!existsSync('/proc/net/nf_conntrack')) return t.skip('this kernel does not show its connections: they time out');
+  const { network, create } = bench(t);
+  const blue = await create('blue');
+  const port = { hostIp: '0.0.0.0', hostPort: 0, port: 7, protocol: 'udp' as const };
+  const old = await network.acquire(blue, 'aaaa', ['old']);
+  await serveUdpEcho(t, old, 7);
+  const [published] = await network.publish('aaaa', old, [port]);
+  const client = createSocket('udp4');
+  t.after(() => client.close());
+  client.bind(0, '127.0.0.1');
+  const answered = async (text: string): Promise<boolean> => {
+    const heard = once(client, 'message', { signal: AbortSignal.timeout(500) });
+    client.send(text, published!.hostPort, '127.0.0.1');
+    return heard.then(
+      ([message]) => String(message) === text,
+      () => false,
+    );
+  };
+  await eventually(() => answered('one'));
+  await network.free('aaaa', old);
+  const next = await network.acquire(blue, 'bbbb', ['next']);
+  assert.notEqual(next.ip, old.ip);
+  await serveUdpEcho(t, next, 7);
+  await network.publish('bbbb', next, [{ ...port, hostPort: published!.hostPort }]);
+  // From the same port as before: for the kernel it is the same connection until somebody says otherwise.
+  await eventually(() => answered('two'));
 });
