@@ -1,4 +1,4 @@
-/** What must hold between the services of an app: no circle of dependencies, no host port twice. */
+/** What must hold between the services of an app: no circle of dependencies, no route and no host port twice. */
 import type { AppService } from '../domain/app.ts';
 import { type Place, placeText, refuse } from './tree.ts';
 
@@ -18,6 +18,23 @@ export function refuseCircles(services: AppService[]): void {
     done.add(service.name);
   };
   for (const service of services) visit(service, []);
+}
+
+/** One host and path, one service. */
+export function refuseSharedRoutes(services: AppService[]): void {
+  const routes = new Map<string, { name: string; source: Place }>();
+  for (const { name, ingress } of services)
+    for (const { host, path, source } of ingress) {
+      const key = `${host?.toLowerCase() ?? 'any host'} ${path}`;
+      const first = routes.get(key);
+      if (first)
+        refuse(
+          source,
+          `the route ${key} already leads to ${first.name} at ${placeText(first.source)}`,
+          'Give one of them another host or path.',
+        );
+      routes.set(key, { name, source });
+    }
 }
 
 /** One host port, one service. */

@@ -1,19 +1,21 @@
 /** One canonical service to a service of the app; every name it refers to is checked against the project. */
-import type { AppService, BuildRequest, Dependency, FileGrant, NetworkMembership } from '../domain/app.ts';
+import type { AppService, BuildRequest, FileGrant, ReleaseConfiguration } from '../domain/app.ts';
 import type { Trust } from '../domain/level.ts';
+import { refuseContradictions } from './contradictions.ts';
+import { egressGrants } from './egress.ts';
+import { jobOf } from './job.ts';
 import { bytesOf, durationMsOf, flagOf, modeOf, numberOf } from './quantities.ts';
 import { imageOf, platformOf } from './service-image.ts';
 import {
   changeConfiguration,
-  egressGrants,
   healthProbe,
   hooks,
   ingressRoutes,
-  jobOf,
   preStartHooks,
   releaseConfiguration,
 } from './service-release.ts';
 import { labelsOf, serviceTask } from './service-task.ts';
+import { dependencies, memberships, networkModeOf } from './service-ties.ts';
 import { checkTaskPlaces } from './task-places.ts';
 import { type Entry, entriesOf, get, itemsOf, refuse, type Tree, textOf } from './tree.ts';
 
@@ -72,12 +74,13 @@ export function appService(name: string, { keyAt, value: service }: Entry, conte
   const window = get(restartPolicy, 'window');
   const probe = healthProbe(get(extension, 'health'));
   const job = jobOf(get(extension, 'job'));
-  const egress = egressGrants(get(extension, 'egress') ?? get(defaults, 'egress'));
+  const egress = egressGrants(get(extension, 'egress') ?? get(defaults, 'egress'), names.secrets);
   const platform = platformOf(service);
   const mode = get(service, 'network_mode');
   const networkMode = mode ? networkModeOf(mode, service) : undefined;
   const replicas = replicasOf(service, deploy, writesAlone);
-  return {
+  const release = releaseConfiguration(get(extension, 'release'), get(defaults, 'release'));
+  const meant: AppService = {
     name,
     source: keyAt,
     image: image ?? `${context.app}-${name}`,
@@ -89,7 +92,7 @@ export function appService(name: string, { keyAt, value: service }: Entry, conte
     global: textOf(get(deploy, 'mode')) === 'global',
     profiles: itemsOf(get(service, 'profiles')).map((item) => textOf(item) ?? ''),
     dependsOn: dependencies(name, service, names.services),
-    networks: networkMode === undefined ? memberships(name, service, names) : [],
+    networks: networkMode === undefined ? memberships(name, service, names.networks) : [],
     ...(networkMode === undefined || networkMode === 'bridge' ? {} : { networkMode }),
     expose: itemsOf(get(service, 'expose')).map(exposed),
     secrets: grants(get(service, 'secrets'), names.secrets, 'secret'),
@@ -101,7 +104,7 @@ export function appService(name: string, { keyAt, value: service }: Entry, conte
     ...(window ? { restartWindowMs: durationMsOf(window, 'restart_policy.window') } : {}),
     update: changeConfiguration(get(deploy, 'update_config'), 'rollback'),
     rollback: changeConfiguration(get(deploy, 'rollback_config'), 'pause'),
-    release: releaseConfiguration(get(extension, 'release'), get(defaults, 'release')),
+    release: writesAlone ? alone(release) : release,
     ingress: ingressRoutes(get(extension, 'ingress')),
     preStart: preStartHooks(get(service, 'pre_start')),
     postStart: hooks(get(service, 'post_start')),
@@ -111,6 +114,8 @@ export function appService(name: string, { keyAt, value: service }: Entry, conte
     ...(egress ? { egress } : {}),
     deployLabels: labelsOf(get(deploy, 'labels')),
   };
+  refuseContradictions(service, meant);
+  return meant;
 }
 
 function replicasOf(service: Tree, deploy: Tree | undefined, writesAlone: boolean): number {
@@ -144,80 +149,9 @@ function replicasOf(service: Tree, deploy: Tree | undefined, writesAlone: boolea
   return replicas;
 }
 
-function networkModeOf(mode: Tree, service: Tree): 'none' | 'bridge' {
-  const text = textOf(mode) ?? '';
-  const networks = get(service, 'networks');
-  if (networks) refuse(mode.at, 'network_mode and networks contradict each other', 'Keep one of the two.');
-  if (text === 'none' || text === 'bridge') return text;
-  return refuse(
-    mode.at,
-    `network_mode ${JSON.stringify(text)} is not supported`,
-    text === 'host'
-      ? 'Remove the key and publish the ports the service serves: `ports: ["8080:8080"]`.'
-      : 'Use none, or put both services on one network.',
-    'compose_unsupported',
-  );
-}
-
-function memberships(name: string, service: Tree, names: ProjectNames): NetworkMembership[] {
-  const containerName = textOf(get(service, 'container_name'));
-  const own = containerName === undefined || containerName === name ? [name] : [name, containerName];
-  const given = entriesOf(get(service, 'networks'));
-  if (given.length === 0) return [{ network: 'default', aliases: own, priority: 0 }];
-  return given
-    .map(([network, { keyAt, value }]) => {
-      if (network !== 'default' && !names.networks.includes(network))
-        refuse(
-          keyAt,
-          `the network ${network} is not declared`,
-          `Add it under \`networks:\` at the top: \`${network}: {}\`.`,
-        );
-      const aliases = itemsOf(get(value, 'aliases')).map((item) => textOf(item) ?? '');
-      const priority = get(value, 'priority');
-      return {
-        network,
-        aliases: [...new Set([...own, ...aliases])],
-        priority: priority ? numberOf(priority, 'priority') : 0,
-      };
-    })
-    .sort((a, b) => b.priority - a.priority);
-}
-
-function dependencies(name: string, service: Tree, known: string[]): Dependency[] {
-  const found: Dependency[] = [];
-  for (const [other, { keyAt, value }] of entriesOf(get(service, 'depends_on'))) {
-    const required = flagOf(get(value, 'required')) ?? true;
-    if (other === name) refuse(keyAt, `the service ${name} depends on itself`, 'Take the dependency out.');
-    if (!known.includes(other)) {
-      if (!required) continue;
-      refuse(
-        keyAt,
-        `the service ${name} depends on ${other}, which is not there`,
-        'Declare it, switch its profile on with --profile, or write `required: false`.',
-      );
-    }
-    found.push({
-      service: other,
-      condition: (textOf(get(value, 'condition')) ?? 'service_started') as Dependency['condition'],
-      restart: flagOf(get(value, 'restart')) ?? false,
-      required,
-    });
-  }
-  for (const link of itemsOf(get(service, 'links'))) {
-    const [other = '', alias] = (textOf(link) ?? '').split(':');
-    if (!known.includes(other))
-      refuse(link.at, `the service ${name} links to ${other}, which is not there`, 'Declare it, or take the link out.');
-    if (alias !== undefined && alias !== other)
-      refuse(
-        link.at,
-        `a link cannot give ${other} the other name ${alias}`,
-        `Give ${other} an alias: \`networks: {default: {aliases: [${alias}]}}\`.`,
-        'compose_unsupported',
-      );
-    if (!found.some((one) => one.service === other))
-      found.push({ service: other, condition: 'service_started', restart: false, required: true });
-  }
-  return found;
+/** What the app says for all of its services is not meant for one that must not run twice. */
+function alone({ canary: _canary, ...release }: ReleaseConfiguration): ReleaseConfiguration {
+  return { ...release, strategy: 'stop-first' };
 }
 
 function grants(tree: Tree | undefined, known: string[], what: 'secret' | 'config'): FileGrant[] {
@@ -227,6 +161,8 @@ function grants(tree: Tree | undefined, known: string[], what: 'secret' | 'confi
     if (!known.includes(name))
       refuse(source.at, `the ${what} ${name} is not declared`, `Add it under \`${what}s:\` at the top.`);
     const target = textOf(get(item, 'target')) ?? name;
+    if (target.split('/').includes('..'))
+      refuse(get(item, 'target')!.at, `the target ${JSON.stringify(target)} holds ".."`, 'Write an absolute path.');
     const directory = what === 'secret' ? '/run/secrets/' : '/';
     const mode = get(item, 'mode');
     return {
@@ -253,6 +189,9 @@ function exposed(item: Tree): string {
   const text = textOf(item) ?? '';
   if (!/^\d{1,5}(-\d{1,5})?(\/(tcp|udp))?$/.test(text))
     refuse(item.at, `the exposed port ${JSON.stringify(text)} is not a port`, 'Write it like 8080 or 53/udp.');
+  for (const part of text.replace(/\/.*/, '').split('-'))
+    if (Number(part) < 1 || Number(part) > 65535)
+      refuse(item.at, `the exposed port ${part} is not from 1 to 65535`, 'Write it like 8080 or 53/udp.');
   return text;
 }
 

@@ -2,7 +2,9 @@
 import path from 'node:path';
 import { canonical } from './canonical.ts';
 import { checkTree } from './check.ts';
+import { refuseSharedTargets } from './contradictions.ts';
 import { parseEnvironmentFile } from './env-file.ts';
+import { joinIncluded } from './inclusion.ts';
 import { interpolate } from './interpolation.ts';
 import { merge } from './merge.ts';
 import { flagOf } from './quantities.ts';
@@ -17,7 +19,6 @@ import {
   map,
   type Place,
   placeText,
-  plain,
   refuse,
   type Tree,
   textOf,
@@ -36,7 +37,6 @@ export interface Scope {
 }
 
 const MAX_INCLUDES = 64;
-const SECTIONS = ['services', 'networks', 'volumes', 'secrets', 'configs'] as const;
 
 export class Loader {
   readonly needed = new Set<string>();
@@ -125,7 +125,9 @@ export class Loader {
     const parsed = parseYaml(this.shown(file), text);
     const tree = this.#interpolated(parsed, scope, false);
     checkTree(tree, this.#schema, '', (at, message) => this.warn(at, message));
-    return canonical(tree as MapTree, { directory: scope.directory, home: scope.variables.HOME });
+    const whole = canonical(tree as MapTree, { directory: scope.directory, home: scope.variables.HOME });
+    refuseSharedTargets(whole);
+    return whole;
   }
 
   #interpolated(tree: Tree, scope: Scope, ownKeys: boolean): Tree {
@@ -236,7 +238,7 @@ export class Loader {
       const directory = directoryTree ? toAbsolute(directoryTree) : path.posix.dirname(files[0] ?? scope.directory);
       const variables = { ...this.#includedVariables(item, directory, scope, toAbsolute), ...scope.variables };
       const included = this.load(files, { directory, variables }, chain);
-      result = this.#join(result, { included, including: tree }, item.at);
+      result = joinIncluded(result, { included, including: tree }, item.at);
     }
     return result;
   }
@@ -261,24 +263,6 @@ export class Loader {
       variables = { ...variables, ...found };
     }
     return variables;
-  }
-
-  /** What is included stands beside what is here: one name, one meaning. */
-  #join(project: MapTree, { included, including }: { included: MapTree; including: MapTree }, at: Place): MapTree {
-    let result = project;
-    for (const section of SECTIONS) {
-      for (const [name, { value }] of entriesOf(get(included, section))) {
-        for (const mine of [get(result, section), get(including, section)]) {
-          const known = get(mine, name);
-          if (!known || JSON.stringify(plain(known)) === JSON.stringify(plain(value))) continue;
-          const message = `${section}.${name} is included here and defined at ${placeText(known.at)}`;
-          refuse(at, message, 'Give one of them another name.');
-        }
-      }
-      const other = get(included, section);
-      if (other) result = merge(result, map(other.at, [[section, other]])) as MapTree;
-    }
-    return result;
   }
 
   /** Whether a file an entry names must be there. */

@@ -2,7 +2,7 @@
 import path from 'node:path';
 import { BulkheadError } from '@bulkhead/contract';
 import type { App } from '../domain/app.ts';
-import { refuseCircles, refuseSharedPorts } from './app-checks.ts';
+import { refuseCircles, refuseSharedPorts, refuseSharedRoutes } from './app-checks.ts';
 import { contentOf, networkOf, volumeOf } from './app-resources.ts';
 import { appService, type ProjectNames } from './app-service.ts';
 import { resolvedDocument } from './document.ts';
@@ -156,6 +156,7 @@ class Resolution {
       appService(key, entry, { app: name, names, defaults, env: this.#environment(entry.value, variables) }),
     );
     refuseCircles(services);
+    refuseSharedRoutes(services);
     const trees = new Map(entries.map(([key, { value }]) => [key, value]));
     refuseSharedPorts(services, (key) => itemsOf(get(trees.get(key), 'ports')).map(({ at }) => at));
     if (

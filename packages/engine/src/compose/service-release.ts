@@ -1,12 +1,10 @@
-/** What a release needs to know of a service: its change configuration, ingress, hooks, job, health probe and egress. */
+/** What a release needs to know of a service: its change configuration, ingress, hooks, job, and health probe. */
 import type {
   Canary,
   ChangeConfiguration,
-  EgressGrant,
   HealthProbe,
   Hook,
   IngressRoute,
-  Job,
   PreStartHook,
   ReleaseConfiguration,
   Strategy,
@@ -48,7 +46,9 @@ export function releaseConfiguration(tree: Tree | undefined, fallback: Tree | un
       ? { share: shareOf(batch, 'release.batch') }
       : { count: numberOf(batch, 'release.batch', { min: 1, whole: true }) };
   }
-  const canary = pick('canary');
+  // Another strategy of the service's own takes the app's canary with it.
+  const canary =
+    get(tree, 'canary') ?? (strategy === 'canary' || !get(tree, 'strategy') ? get(fallback, 'canary') : undefined);
   if (canary) {
     if (strategy !== undefined && strategy !== 'canary')
       refuse(
@@ -171,41 +171,6 @@ export function preStartHooks(tree: Tree | undefined): PreStartHook[] {
   });
 }
 
-const CRON_FIELD = /^(\*|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(\/\d+)?(,(\*|[0-9A-Za-z]+(-[0-9A-Za-z]+)?)(\/\d+)?)*$/;
-
-export function jobOf(tree: Tree | undefined): Job | undefined {
-  if (!tree) return undefined;
-  const schedule = get(tree, 'schedule');
-  const limit = get(tree, 'timeout');
-  const timeout = limit ? { timeoutMs: durationMsOf(limit, 'job.timeout') } : {};
-  const when = textOf(get(tree, 'when')) ?? (schedule ? 'cron' : undefined);
-  if (when === undefined)
-    refuse(
-      tree.at,
-      'the job does not say when it runs',
-      'Write `job: pre-release`, `job: post-release` or `job: {schedule: "0 3 * * *"}`.',
-    );
-  if (when !== 'cron') {
-    if (schedule) refuse(schedule.at, `a ${when} job has no schedule`, 'Take the schedule or `when` out.');
-    return { when: when as 'pre-release' | 'post-release', ...timeout };
-  }
-  if (!schedule) refuse(tree.at, 'the cron job has no schedule', 'Add `schedule: "0 3 * * *"`.');
-  const text = (textOf(schedule) ?? '').trim();
-  const fields = text.split(/\s+/);
-  if (
-    !/^@(hourly|daily|weekly|monthly|yearly|annually|midnight)$/.test(text) &&
-    (fields.length !== 5 || !fields.every((field) => CRON_FIELD.test(field)))
-  ) {
-    refuse(
-      schedule.at,
-      `the schedule ${JSON.stringify(text)} is not a cron schedule`,
-      'It has five fields: minute hour day month weekday, like "0 3 * * *", or is @daily.',
-    );
-  }
-  const overlap = (textOf(get(tree, 'overlap')) as 'forbid' | 'allow' | 'replace' | undefined) ?? 'forbid';
-  return { when: 'cron', schedule: text, overlap, ...timeout };
-}
-
 export function healthProbe(tree: Tree | undefined): HealthProbe | undefined {
   const given = entriesOf(tree).filter(
     ([key, { value }]) => !key.startsWith('x-') && textOf(value) !== '' && get(tree, key),
@@ -222,43 +187,18 @@ export function healthProbe(tree: Tree | undefined): HealthProbe | undefined {
   const path = get(value, 'path');
   if (path && !(textOf(path) ?? '').startsWith('/'))
     refuse(path.at, `the health path ${JSON.stringify(textOf(path))} does not begin with /`, 'Write it like /healthz.');
+  const status = get(value, 'status');
+  if (status && !/^[1-5]\d\d(-[1-5]\d\d)?(,[1-5]\d\d(-[1-5]\d\d)?)*$/.test(textOf(status) ?? ''))
+    refuse(
+      status.at,
+      `the health status ${JSON.stringify(textOf(status))} is not one`,
+      'Write it like 200 or 200-399.',
+    );
   return {
     kind: 'http',
     port: number,
     path: textOf(path) ?? '/',
     ...(host === undefined ? {} : { host }),
-    status: textOf(get(value, 'status')) ?? '200-399',
+    status: textOf(status) ?? '200-399',
   };
-}
-
-const DESTINATION =
-  /^(none|internet|(\*\.)?[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:\d{1,5})?|[0-9.]+\/\d{1,2}(:\d{1,5})?|[0-9a-f:]+\/\d{1,3})$/i;
-
-/** Absent where nothing is said: then the trust decides. */
-export function egressGrants(tree: Tree | undefined): EgressGrant[] | undefined {
-  if (!tree) return undefined;
-  return itemsOf(tree).map((item) => {
-    const target =
-      item.kind === 'map' ? (get(item, 'host') ?? get(item, 'cidr') ?? get(item, 'service') ?? get(item, 'app')) : item;
-    if (!target) refuse(item.at, 'the egress grant does not say to what', 'Add `host:`, `cidr:` or `service:`.');
-    const to = textOf(target) ?? '';
-    if (!DESTINATION.test(to))
-      refuse(
-        target.at,
-        `the egress destination ${JSON.stringify(to)} is not one`,
-        'Write internet, none, a name like api.example.com:443, or a CIDR like 192.0.2.0/24.',
-      );
-    const portTree = get(item, 'port');
-    const injected = get(item, 'inject');
-    return {
-      to,
-      ...(portTree ? { port: port(portTree, 'the egress port') } : {}),
-      methods: texts(get(item, 'methods')),
-      paths: texts(get(item, 'paths')),
-      ...(injected
-        ? { inject: { header: textOf(get(injected, 'header')) ?? '', secret: textOf(get(injected, 'secret')) ?? '' } }
-        : {}),
-      source: item.at,
-    };
-  });
 }

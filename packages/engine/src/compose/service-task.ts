@@ -3,6 +3,7 @@ import type { ServiceTask } from '../domain/app.ts';
 import type { Level } from '../domain/level.ts';
 import type { Limits, PortMapping, RestartPolicy, Ulimit } from '../domain/task.ts';
 import { bytesOf, durationMsOf, flagOf, numberOf } from './quantities.ts';
+import { log } from './service-log.ts';
 import { mounts } from './service-mounts.ts';
 import { entriesOf, get, itemsOf, placeText, refuse, type Tree, textOf } from './tree.ts';
 
@@ -28,7 +29,14 @@ export function serviceTask(service: Tree, env: string[], volumeName: (key: stri
   set('command', some('command'));
   set('entrypoint', some('entrypoint'));
   set('workdir', word('working_dir'));
-  set('user', word('user'));
+  const user = word('user');
+  if (user !== undefined && !/^[^:\s]+(:[^:\s]+)?$/.test(user))
+    refuse(
+      get(service, 'user')!.at,
+      `${JSON.stringify(user)} is not a user`,
+      'Write USER or USER:GROUP, names or ids.',
+    );
+  set('user', user);
   set('groupAdd', some('group_add'));
   set('hostname', word('hostname'));
   set('domainname', word('domainname'));
@@ -197,7 +205,7 @@ function healthCheck(tree: Tree): ServiceTask['healthCheck'] {
       'As a list it begins with CMD, CMD-SHELL or NONE.',
     );
   }
-  if (words[0] !== 'NONE' && words.length < 2)
+  if (words[0] !== 'NONE' && (words.length < 2 || words[1]!.trim() === ''))
     refuse(test.at, 'healthcheck.test has no command', 'Add the command after CMD or CMD-SHELL.');
   const timed = (key: string): number | undefined =>
     get(tree, key) ? durationMsOf(get(tree, key)!, `healthcheck.${key}`) : undefined;
@@ -222,29 +230,4 @@ function ulimits(tree: Tree): Ulimit[] {
       hard: numberOf(hard, `ulimit ${name}`, { min: -1, whole: true }),
     };
   });
-}
-
-function log(tree: Tree): ServiceTask['log'] {
-  const driver = get(tree, 'driver');
-  if (driver && !['json-file', 'local'].includes(textOf(driver) ?? '')) {
-    refuse(
-      driver.at,
-      `the log driver ${JSON.stringify(textOf(driver))} is not supported`,
-      'Use json-file or local, and read the log with `bulkhead logs`.',
-      'compose_unsupported',
-    );
-  }
-  const found: Partial<NonNullable<ServiceTask['log']>> = {};
-  for (const [key, { keyAt, value }] of entriesOf(get(tree, 'options'))) {
-    if (key === 'max-size') found.maxSizeBytes = bytesOf(value, 'max-size');
-    else if (key === 'max-file') found.maxFiles = numberOf(value, 'max-file', { min: 1, max: 100, whole: true });
-    else if (key !== 'compress' && key !== 'mode')
-      refuse(
-        keyAt,
-        `the log option ${JSON.stringify(key)} is not supported`,
-        'There are max-size and max-file.',
-        'compose_unsupported',
-      );
-  }
-  return found;
 }

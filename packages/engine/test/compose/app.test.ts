@@ -280,6 +280,21 @@ describe('what the files mean', () => {
     );
   });
 
+  it('what the app says of all releases yields to a strategy of the service, and to a single writer', () => {
+    const canary = '{strategy: canary, watch: 5s, canary: {steps: [5%]}}';
+    const { app } = resolveText(
+      `x-bulkhead: {release: ${canary}}\nservices:\n  web: {image: x}\n  api: {image: x, x-bulkhead: {release: {strategy: rolling}}}\n  db: {image: y, x-bulkhead: {single-writer: true}}\n`,
+    );
+    assert.deepEqual(
+      app.services.map(({ release }) => [release.strategy, release.watchMs, release.canary?.steps.length]),
+      [
+        ['canary', 5000, 1],
+        ['rolling', 5000, undefined],
+        ['stop-first', 5000, undefined],
+      ],
+    );
+  });
+
   it('an empty word is none, as where a variable with an empty default stands', () => {
     const body = 'user: "", hostname: "", working_dir: "", stop_signal: "", platform: ""';
     const [service] = resolveText(`services: {a: {image: x, ${body}}}\n`).app.services;
