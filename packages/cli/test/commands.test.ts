@@ -139,7 +139,6 @@ test('a wrong command line ends with 125, says what is wrong and what was meant'
     ],
     [['run', '-m', 'lots', 'x'], /^bulkhead: invalid size "lots" for --memory\n/],
     [['run', '--rm', '--restart', 'always', 'x'], /^bulkhead: conflicting flags/],
-    [['run', '-it', 'x'], /^bulkhead: the input device is not a TTY\n/],
     [['cp', 'a', 'b'], /^bulkhead: one side must be an instance/],
     [['ps', '-f', 'colour=red'], /^bulkhead: invalid filter "colour=red"\n/],
     [['--nope'], /^bulkhead: unknown flag: --nope\n/],
@@ -150,6 +149,12 @@ test('a wrong command line ends with 125, says what is wrong and what was meant'
     assert.deepEqual([code, stdout.toString()], [125, ''], args.join(' '));
     assert.match(stderr, message);
   }
+});
+
+test('-it without a terminal ends with 1, as in Docker', async () => {
+  const { code, stderr } = await bulkhead('/nowhere/api.sock', ['run', '-it', 'x']);
+  assert.equal(code, 1);
+  assert.match(stderr, /^bulkhead: the input device is not a TTY\n/);
 });
 
 test('every command has help, also without an engine', async () => {

@@ -2,12 +2,12 @@
 import { chownSync, lstatSync, mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { BulkheadError } from '@bulkhead/contract';
-import type { MountSpec } from '../domain/task.ts';
 import type { StartPlan } from '../ports/driver.ts';
 import type { RootfsStore } from '../ports/rootfs.ts';
 import { CompiledFilters } from './compiled-filters.ts';
 import { bundleConfig } from './config.ts';
 import type { BundleFacts } from './facts.ts';
+import { withHostOwners } from './host-owners.ts';
 import { ceilings, rlimitsOf } from './resource-limits.ts';
 import type { Handle, Runtime, RuntimeDeps } from './runtime.ts';
 import { seccompProfile } from './seccomp.ts';
@@ -53,7 +53,7 @@ export class InstanceBundles {
       ...(runtime.seccomp ? { seccomp: { rules, ...(compiled ? { compiled } : {}) } } : {}),
       ...tmpOf(root, runtime, plan.readOnlyRoot),
     };
-    const { mounts, unmapped } = this.#mapped(plan);
+    const { mounts, unmapped } = withHostOwners(plan, rootfs);
     writeFileSync(path.join(folder, 'config.json'), JSON.stringify(bundleConfig({ ...plan, mounts }, facts)));
     return { rlimits, lowered, unmapped };
   }
@@ -64,19 +64,6 @@ export class InstanceBundles {
     const rules = seccompProfile(plan.capabilities);
     if (this.#filters.find(rules, runtime.command) === undefined)
       this.#filters.keep(rules, runtime.command, path.join(runtime.state, plan.id, runtime.compiledFilter));
-  }
-
-  /** Folders of the host as its users know them; what cannot be shown so is shown as it is, and told. */
-  #mapped(plan: StartPlan): { mounts: MountSpec[]; unmapped: string[] } {
-    const { rootfs } = this.#deps;
-    const unmapped: string[] = [];
-    const mounts = plan.mounts.map((mount) => {
-      if (!mount.hostOwners || rootfs.idMap() === undefined) return mount;
-      const source = rootfs.mapTree?.(plan.id, mount.source, mount.readOnly);
-      if (source === undefined) unmapped.push(mount.target);
-      return source === undefined ? mount : { ...mount, source };
-    });
-    return { mounts, unmapped };
   }
 
   #etcFiles(plan: StartPlan, folder: string): BundleFacts['files'] {

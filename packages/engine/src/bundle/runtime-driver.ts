@@ -19,6 +19,7 @@ import type {
 import { readThroughTar, writeThroughTar } from './archive.ts';
 import { runCommand } from './command.ts';
 import { Execs } from './execs.ts';
+import { unmappedFact } from './host-owners.ts';
 import { ensureWorkingDirectory, InstanceBundles } from './instance-bundle.ts';
 import { type Handle, joinedCgroups, LOG_BACKSTOP, type Runtime, type RuntimeDeps } from './runtime.ts';
 import { StandbyInstances } from './standby-instances.ts';
@@ -169,11 +170,11 @@ export abstract class RuntimeDriver implements Driver {
   }
 
   async inspect(_id: string, handle: string | undefined): Promise<Record<string, string>> {
-    const { lowered = [], unmapped = [] } = handle === undefined ? {} : (JSON.parse(handle) as Handle);
+    const { lowered = [], unmapped } = handle === undefined ? {} : (JSON.parse(handle) as Handle);
     return {
       ...(await this.facts()),
       ...(lowered.length > 0 ? { ulimitsLowered: lowered.join(', ') } : {}),
-      ...(unmapped.length > 0 ? { bindsWithForeignOwners: unmapped.join(', ') } : {}),
+      ...unmappedFact(unmapped),
     };
   }
 

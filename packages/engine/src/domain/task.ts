@@ -17,7 +17,7 @@ export interface MountSpec {
   /** Absolute path inside the instance. */
   target: string;
   readOnly: boolean;
-  /** bind only: owners are those of the host, as far as the host can; else they look like nobody's. */
+  /** A folder of the host only: whether its owners are those of the host, as far as that can; else they look like nobody's. */
   hostOwners?: boolean;
   /** tmpfs only. */
   sizeBytes?: number;

@@ -64,7 +64,7 @@ export function startPlan(
     .map((mount): MountSpec => {
       if (mount.type === 'volume') return { ...mount, type: 'bind', source: storage.volumePath(mount.source) };
       // Who is not trusted does not write to the host as its root, not even where it was granted a folder.
-      return mount.type === 'bind' && spec.trust === 'trusted' ? { ...mount, hostOwners: true } : mount;
+      return mount.type === 'bind' ? { ...mount, hostOwners: spec.trust === 'trusted' } : mount;
     })
     // A mount below another must come after it.
     .sort((a, b) => a.target.split('/').length - b.target.split('/').length);

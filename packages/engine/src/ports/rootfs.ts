@@ -15,10 +15,10 @@ export interface RootfsStore {
    */
   mount(id: string, layers: string[], writableBytes?: number): Promise<string>;
   /**
-   * Shows a directory or file of the host with its owners as they are: host id n is n inside. Undefined where this host or
-   * the file system cannot. It goes with {@link unmount}.
+   * Shows a directory or file of the host at a place which the instance's root can reach, with `hostOwners` so that host id n
+   * is n inside. Undefined where this host or the file system cannot. It goes with {@link unmount}.
    */
-  mapTree?(id: string, source: string, readOnly: boolean): string | undefined;
+  showTree?(id: string, source: string, options: { readOnly: boolean; hostOwners: boolean }): string | undefined;
   /** Idempotent. */
   unmount(id: string): Promise<void>;
   /** Deletes the instance's writable layer (after unmount). Idempotent. */

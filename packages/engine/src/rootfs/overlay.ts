@@ -9,8 +9,8 @@ import { ensureDirectoryBelow, readFileBelow } from './confined.ts';
 import { probeIdMap, sweepProbes } from './id-map-probe.ts';
 import { LayerMounts, type MappedForm } from './layer-mounts.ts';
 import { LimitedLayers } from './limited-layers.ts';
-import { listed, mountMapped, removeTrees } from './mapped-tree.ts';
 import { isMountPoint } from './mount-point.ts';
+import { listed, mountTree, removeTrees } from './shown-tree.ts';
 
 const DEFAULT_MAP: IdMap = { hostId: 100_000, count: 65_536 };
 const INSTANCE_ID = /^[0-9a-f]{32}$/;
@@ -71,13 +71,13 @@ export class OverlayRootfs implements RootfsStore {
     return target;
   }
 
-  mapTree(id: string, source: string, readOnly: boolean): string | undefined {
+  showTree(id: string, source: string, options: { readOnly: boolean; hostOwners: boolean }): string | undefined {
     if (this.#form === undefined) return undefined;
-    const { userNamespace } = this.#form;
+    const { readOnly, hostOwners } = options;
     const folder = this.#trees(id);
     const target = path.join(folder, String(listed(folder).length));
     try {
-      mountMapped({ source, target, userNamespace, readOnly });
+      mountTree({ source, target, userNamespace: hostOwners ? this.#form.userNamespace : undefined, readOnly });
       return target;
     } catch {
       // A file system that maps no ids, there or below it.
@@ -142,7 +142,7 @@ export class OverlayRootfs implements RootfsStore {
     return path.join(this.#paths.run, 'instances', checkedId(id), 'rootfs');
   }
 
-  /** Where what is bound into the instance is shown with its owners mapped. */
+  /** Where what is bound into the instance is shown. */
   #trees(id: string): string {
     return path.join(this.#paths.run, 'instances', checkedId(id), 'trees');
   }

@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
 import { readThroughTar, writeThroughTar } from '../../bundle/archive.ts';
 import { runCommand } from '../../bundle/command.ts';
+import { unmappedFact, withHostOwners } from '../../bundle/host-owners.ts';
 import type { Lease } from '../../domain/instance.ts';
 import type { Limits } from '../../domain/task.ts';
 import type { Cgroups } from '../../host/cgroup.ts';
@@ -48,6 +49,8 @@ interface Handle {
   kernel: string;
   memoryBytes: number;
   capabilities: string[];
+  /** Targets of binds whose owners could not be mapped. */
+  unmapped?: string[];
   lease?: Lease;
 }
 
@@ -140,7 +143,8 @@ export class MicrovmDriver implements Driver {
       });
     const bundle = this.#bundle(plan.id);
     mkdirSync(bundle, { recursive: true, mode: 0o711 });
-    const shares = sharesOf(plan.mounts);
+    const { mounts, unmapped } = withHostOwners(plan, this.#deps.rootfs);
+    const shares = sharesOf(mounts);
     const kernel = await kernels.get({ shares: shares.length > 0 });
     const layers = plan.layers.map((layer) => ({ file: this.#deps.rootfs.layerFile(layer), readOnly: true }));
     const disks = plan.readOnlyRoot
@@ -204,6 +208,7 @@ export class MicrovmDriver implements Driver {
         kernel: channel.hello.kernel,
         memoryBytes,
         capabilities: plan.capabilities,
+        ...(unmapped.length > 0 ? { unmapped } : {}),
         ...(plan.lease ? { lease: plan.lease } : {}),
       },
       channel,
@@ -398,6 +403,7 @@ export class MicrovmDriver implements Driver {
         ? {}
         : { vmm: `${facts.name} ${facts.version}`, accelerator: facts.accelerator, machine: facts.machine }),
       ...(known ? { kernel: known.kernel, jailUid: String(known.uid), memory: `${known.memoryBytes >> 20} MiB` } : {}),
+      ...unmappedFact(known?.unmapped),
     };
   }
 
@@ -410,7 +416,7 @@ export class MicrovmDriver implements Driver {
     await supervisor.forget(id);
     await cgroup.remove(id);
     await vmm.cleanUp(id, this.#bundle(id));
-    // A first volume is filled from a view of the image on the host.
+    // A first volume is filled from a view of the image on the host; binds have a view of their own.
     await rootfs.unmount(id);
     rmSync(this.#bundle(id), { recursive: true, force: true });
   }

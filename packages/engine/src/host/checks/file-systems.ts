@@ -48,7 +48,7 @@ export function overlayProbe(kind: Kind, scratch: string): Probe {
 }
 
 export function idMapProbe(scratch: string): Probe {
-  const means = "layers cannot be shown to a user namespace: root inside a container is the host's root";
+  const means = 'each layer is copied once, with the ids of the instances in it: more disk, the same walls';
   const fix = 'Use Linux 6.2 or later, whose squashfs has idmapped mounts.';
   return {
     name: 'idmapped layers',

@@ -1,4 +1,4 @@
-/** Shows a tree of the host elsewhere, its owners mapped: host id n as n inside the user namespace. It changes no file. */
+/** Shows a tree of the host elsewhere, its owners mapped (host id n as n inside the user namespace) or not. It changes no file. */
 import { closeSync, mkdirSync, readdirSync, rmdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import {
@@ -15,19 +15,20 @@ import {
   umount,
 } from '../host/syscall.ts';
 
-export interface MappedTree {
+export interface ShownTree {
   source: string;
   target: string;
-  /** Descriptor of the user namespace. */
-  userNamespace: number;
+  /** Descriptor of the user namespace; without one the owners stay what they are. */
+  userNamespace: number | undefined;
   readOnly: boolean;
 }
 
 /** With what is mounted below `source`. Throws where a file system in it cannot be mapped; nothing is mounted then. */
-export function mountMapped({ source, target, userNamespace, readOnly }: MappedTree): void {
+export function mountTree({ source, target, userNamespace, readOnly }: ShownTree): void {
   const detached = openTree(source);
   try {
-    const attributes = MOUNT_ATTR_IDMAP | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (readOnly ? MOUNT_ATTR_RDONLY : 0);
+    const mapped = userNamespace === undefined ? 0 : MOUNT_ATTR_IDMAP;
+    const attributes = mapped | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOSUID | (readOnly ? MOUNT_ATTR_RDONLY : 0);
     // It makes them private, too: to unmount the copy would otherwise unmount what is below the source for the whole host.
     mountSetattr(detached, attributes, userNamespace, { recursive: true });
     makePlace(target, statSync(source).isDirectory());

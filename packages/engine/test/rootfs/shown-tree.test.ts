@@ -53,12 +53,14 @@ test('a host id is the same id inside, also below a folder closed to others; not
   chmodSync(path.join(base, 'closed'), 0o700);
   writeFileSync(path.join(source, 'of-alice'), '');
   chownSync(path.join(source, 'of-alice'), 1000, 1000);
-  const shown = rootfs.mapTree(ID, source, false)!;
-  const file = rootfs.mapTree(ID, path.join(source, 'of-alice'), true)!;
+  const shown = rootfs.showTree(ID, source, { readOnly: false, hostOwners: true })!;
+  const file = rootfs.showTree(ID, path.join(source, 'of-alice'), { readOnly: true, hostOwners: true })!;
   assert.equal(statSync(shown).uid, mapped);
   assert.equal(statSync(path.join(shown, 'of-alice')).uid, mapped + 1000);
   assert.equal(statSync(file).uid, mapped + 1000);
   assert.throws(() => writeFileSync(file, 'x'), { code: 'EROFS' });
+  const plain = rootfs.showTree(ID, source, { readOnly: false, hostOwners: false })!;
+  assert.equal(statSync(path.join(plain, 'of-alice')).uid, 1000);
   await rootfs.unmount(ID);
   await rootfs.unmount(ID);
   assert.deepEqual(mountsBelow(base), []);
@@ -77,7 +79,7 @@ test('what is mounted below the folder stays mounted on the host when the taskâ€
   mkdirSync(below);
   execFileSync('mount', ['-t', 'tmpfs', 'bulkhead-test', below]);
   writeFileSync(path.join(below, 'precious'), 'x');
-  const shown = rootfs.mapTree(ID, source, false);
+  const shown = rootfs.showTree(ID, source, { readOnly: false, hostOwners: true });
   if (shown === undefined) return t.skip('this kernel maps no ids of a tmpfs (before Linux 6.3)');
   assert.deepEqual(readdirSync(path.join(shown, 'below')), ['precious']);
   mkdirSync(path.join(source, 'later'));
@@ -100,7 +102,7 @@ test('a program of root in it gives nobody rootâ€™s ids', async (t) => {
     spawnSync(program, ['-u'], { uid: 65534, gid: 65534, encoding: 'utf8' }).stdout.trim();
   // On the host itself it does, which shows that the test can tell.
   assert.equal(asNobody(path.join(source, 'id')), '0');
-  const shown = rootfs.mapTree(ID, source, false)!;
+  const shown = rootfs.showTree(ID, source, { readOnly: false, hostOwners: true })!;
   assert.match(mountsBelow(realpathSync(shown))[0]!, /nosuid,nodev/);
   assert.equal(asNobody(path.join(shown, 'id')), '65534');
 });
@@ -110,7 +112,7 @@ test('a folder with something below it that maps no ids is not shown half', asyn
   const source = path.join(base, 'folder');
   mkdirSync(path.join(source, 'proc'), { recursive: true });
   execFileSync('mount', ['-t', 'proc', 'proc', path.join(source, 'proc')]);
-  assert.equal(rootfs.mapTree(ID, source, false), undefined);
+  assert.equal(rootfs.showTree(ID, source, { readOnly: false, hostOwners: true }), undefined);
   await rootfs.unmount(ID);
   assert.equal(mountsBelow(base).length, 1);
 });
