@@ -4,18 +4,21 @@ import { ERRORS } from '@bulkhead/contract/errors';
 import type { ComposeRequest, Explanation } from '@bulkhead/contract/types';
 import type { Client } from '@bulkhead/sdk';
 import type { Command } from '../command.ts';
+import type { Flag } from '../flag.ts';
 import { parseFlags } from '../flags.ts';
 import { PROJECT_FLAGS, projectRequest, withFiles } from '../project-files.ts';
 import { taskBody } from '../task-body.ts';
 import { TASK_FLAGS } from '../task-flags.ts';
 import { escapeControl } from '../terminal.ts';
 
+const FORMAT: Flag = { name: 'format', kind: 'text', choices: ['json'], meaning: 'As JSON' };
+
 export const command: Command = {
   usage: '[FLAGS] IMAGE [COMMAND] [ARG...] | COMPOSE-FILE...',
   summary: 'Show which level a task would get, and why',
   description:
     'Takes the flags of `run`, or Compose files. Nothing is pulled or run. Ends as `run` would where the policy refuses.',
-  flags: [{ name: 'format', kind: 'text', choices: ['json'], meaning: 'As JSON' }, ...TASK_FLAGS],
+  flags: [FORMAT, ...TASK_FLAGS],
   examples: [
     'bulkhead explain alpine:3',
     'bulkhead explain --trust untrusted --isolation container alpine:3',
@@ -47,13 +50,14 @@ function isComposeFile(word: string): boolean {
 async function explainFiles(client: Client, args: string[], asJson: boolean): Promise<number> {
   const { flags } = parseFlags(
     args.map((word) => (word.startsWith('-') ? word : `--file=${word}`)),
-    PROJECT_FLAGS,
+    // After the files as well as before them.
+    [FORMAT, ...PROJECT_FLAGS],
   );
   const request: ComposeRequest = projectRequest(flags, { cwd: process.cwd(), env: process.env });
   const answer = await withFiles(request, (body) => client.explainCompose(body));
   for (const { at, message } of answer.warnings)
     process.stderr.write(`warning: ${escapeControl(`${at}: ${message}`)}\n`);
-  if (asJson) process.stdout.write(`${JSON.stringify(answer.services)}\n`);
+  if (asJson || flags.text('format') === 'json') process.stdout.write(`${JSON.stringify(answer.services)}\n`);
   else {
     const blocks = answer.services.map(({ service, at, explanation }) => [
       `== ${service} (${at})`,
