@@ -31,13 +31,17 @@ const MAX_ROUNDS = 100;
 interface Caller {
   cwd: string;
   env: NodeJS.ProcessEnv;
+  /** Files named without -f, before those with. */
+  named?: string[];
 }
 
-export function projectRequest(flags: Values, { cwd, env }: Caller): ComposeRequest {
+export function projectRequest(flags: Values, { cwd, env, named = [] }: Caller): ComposeRequest {
   const files: ComposeRequest['files'] = {};
-  const given = flags.has('file')
-    ? flags.list('file')
-    : (env.COMPOSE_FILE ?? '').split(env.COMPOSE_PATH_SEPARATOR ?? ':').filter((one) => one !== '');
+  const asked = [...named, ...flags.list('file')];
+  const given =
+    asked.length > 0
+      ? asked
+      : (env.COMPOSE_FILE ?? '').split(env.COMPOSE_PATH_SEPARATOR ?? ':').filter((one) => one !== '');
   const paths =
     given.length > 0
       ? given.map((one) => (one === '-' ? standardInput(cwd, files) : resolve(cwd, one)))

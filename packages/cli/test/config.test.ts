@@ -117,3 +117,19 @@ test('explain of a Compose file shows every service, and ends with 125 where one
   assert.match(stdout.toString(), /\* r \(p.yaml:1:1\) matches: at least gvisor/);
   assert.match(stdout.toString(), /Refused: container is weaker than gvisor/);
 });
+
+test('explain of a Compose file takes the flags of a project after it, each with its value', async (t) => {
+  const engine = await project(t, { 'compose.yaml': 'services: {web: {image: "web:$TAG"}}\n', 'a.env': 'TAG=7\n' });
+  const { code, stdout, stderr } = await bulkhead(
+    engine.socket,
+    ['explain', 'compose.yaml', '--env-file', 'a.env', '-p', 'mine', '--format', 'json'],
+    { cwd: engine.directory },
+  );
+  assert.equal(stderr.toString(), '');
+  assert.equal(code, 125);
+  const services = JSON.parse(stdout.toString()) as { service: string; explanation: { subject: string } }[];
+  assert.deepEqual(
+    services.map(({ service, explanation }) => [service, explanation.subject]),
+    [['web', 'web:7']],
+  );
+});

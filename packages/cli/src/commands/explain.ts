@@ -47,13 +47,10 @@ function isComposeFile(word: string): boolean {
   return /\.ya?ml$/.test(word) && (existsSync(word) || /^[./]/.test(word) || !word.includes('/'));
 }
 
-async function explainFiles(client: Client, args: string[], asJson: boolean): Promise<number> {
-  const { flags } = parseFlags(
-    args.map((word) => (word.startsWith('-') ? word : `--file=${word}`)),
-    // After the files as well as before them.
-    [FORMAT, ...PROJECT_FLAGS],
-  );
-  const request: ComposeRequest = projectRequest(flags, { cwd: process.cwd(), env: process.env });
+async function explainFiles(client: Client, words: string[], asJson: boolean): Promise<number> {
+  // Flags may stand after the files as well as before them.
+  const { flags, args: named } = parseFlags(words, [FORMAT, ...PROJECT_FLAGS]);
+  const request: ComposeRequest = projectRequest(flags, { cwd: process.cwd(), env: process.env, named });
   const answer = await withFiles(request, (body) => client.explainCompose(body));
   for (const { at, message } of answer.warnings)
     process.stderr.write(`warning: ${escapeControl(`${at}: ${message}`)}\n`);
