@@ -83,8 +83,10 @@ export function textOf(tree: Tree | undefined): string | undefined {
   return tree?.kind === 'scalar' && tree.value !== null ? (tree.written ?? String(tree.value)) : undefined;
 }
 
+/** A number that reads differently as text (`3.10`, `0440`) stays as it was written, as text. */
 export function plain(tree: Tree): unknown {
-  if (tree.kind === 'scalar') return tree.value;
+  if (tree.kind === 'scalar')
+    return tree.written === undefined || tree.written === String(tree.value) ? tree.value : tree.written;
   if (tree.kind === 'list') return tree.items.map(plain);
   return Object.fromEntries([...tree.entries].map(([key, { value }]) => [key, plain(value)]));
 }

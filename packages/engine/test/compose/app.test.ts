@@ -280,6 +280,29 @@ describe('what the files mean', () => {
     );
   });
 
+  it('a number that is text is printed as it was written, so that the resolved file means the same', () => {
+    const text = `services:
+  web:
+    image: x
+    build: {context: ., args: {PYTHON: 3.10}}
+    user: 0x10
+    command: [sleep, 1.50, 0440]
+    cpus: 0.50
+    secrets: [{source: s, mode: 0440}]
+secrets: {s: {environment: S}}
+`;
+    const environment = { S: '1' };
+    const first = resolveText(text, { environment });
+    const again = resolveText(documentYaml(first.document), { environment });
+    const meant = ({ app: { services } }: typeof first) => services.map(({ source: _source, ...service }) => service);
+    assert.deepEqual(meant(again), meant(first));
+    const [web] = first.app.services;
+    assert.deepEqual(
+      [web?.build?.args.PYTHON, web?.task.user, web?.task.command, web?.task.limits?.cpus, web?.secrets[0]?.mode],
+      ['3.10', '0x10', ['sleep', '1.50', '0440'], 0.5, 0o440],
+    );
+  });
+
   it('what the app says of all releases yields to a strategy of the service, and to a single writer', () => {
     const canary = '{strategy: canary, watch: 5s, canary: {steps: [5%]}}';
     const { app } = resolveText(
