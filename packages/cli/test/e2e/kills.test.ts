@@ -140,6 +140,8 @@ for (const level of LEVELS) {
     it(`${kills} times disturbs nothing, forgets nothing, leaks nothing`, { timeout: 14 * 60_000 }, async (t) => {
       const { engine, steady } = await startSteady(level);
       t.after(() => engine.dispose());
+      // Layers are mounted once for all containers, and stay.
+      await engine.ok('run', '--rm', 'box', 'true');
       const host = await HostState.take(engine, [steady.id]);
       const load = new Load(engine);
       const clients = Promise.all(Array.from({ length: CLIENTS }, () => load.work()));
