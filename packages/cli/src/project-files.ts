@@ -5,6 +5,7 @@ import { BulkheadError } from '@bulkhead/contract/errors';
 import type { ComposeRequest } from '@bulkhead/contract/types';
 import type { Flag } from './flag.ts';
 import type { Values } from './flags.ts';
+import { escapeControl } from './terminal.ts';
 
 export const PROJECT_FLAGS: readonly Flag[] = [
   {
@@ -75,6 +76,11 @@ export async function withFiles<A extends { kind: string }>(
     for (const path of (answer as { paths: string[] }).paths) request.files[path] = contentOf(path);
   }
   throw new BulkheadError('internal', 'the engine asks for more and more files');
+}
+
+/** What the engine took but has something to say about. */
+export function tellWarnings(warnings: { at: string; message: string }[]): void {
+  for (const { at, message } of warnings) process.stderr.write(`warning: ${escapeControl(`${at}: ${message}`)}\n`);
 }
 
 function contentOf(path: string): ComposeRequest['files'][string] {

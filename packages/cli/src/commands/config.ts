@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { BulkheadError } from '@bulkhead/contract/errors';
 import type { Command } from '../command.ts';
-import { PROJECT_FLAGS, projectRequest, withFiles } from '../project-files.ts';
+import { PROJECT_FLAGS, projectRequest, tellWarnings, withFiles } from '../project-files.ts';
 import { escapeControl } from '../terminal.ts';
 
 interface App {
@@ -41,8 +41,7 @@ export const command: Command = {
     if (flags.on('profiles')) request.profiles = ['*'];
     const engine = await client();
     const answer = await withFiles(request, (body) => engine.resolveCompose(body));
-    for (const { at, message } of answer.warnings)
-      process.stderr.write(`warning: ${escapeControl(`${at}: ${message}`)}\n`);
+    tellWarnings(answer.warnings);
     const app = answer.app as App;
     const unknown = args.find((name) => !app.services.some((service) => service.name === name));
     if (unknown !== undefined)

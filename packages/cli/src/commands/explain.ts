@@ -6,7 +6,7 @@ import type { Client } from '@bulkhead/sdk';
 import type { Command } from '../command.ts';
 import type { Flag } from '../flag.ts';
 import { parseFlags } from '../flags.ts';
-import { PROJECT_FLAGS, projectRequest, withFiles } from '../project-files.ts';
+import { PROJECT_FLAGS, projectRequest, tellWarnings, withFiles } from '../project-files.ts';
 import { taskBody } from '../task-body.ts';
 import { TASK_FLAGS } from '../task-flags.ts';
 import { escapeControl } from '../terminal.ts';
@@ -52,8 +52,7 @@ async function explainFiles(client: Client, words: string[], asJson: boolean): P
   const { flags, args: named } = parseFlags(words, [FORMAT, ...PROJECT_FLAGS]);
   const request: ComposeRequest = projectRequest(flags, { cwd: process.cwd(), env: process.env, named });
   const answer = await withFiles(request, (body) => client.explainCompose(body));
-  for (const { at, message } of answer.warnings)
-    process.stderr.write(`warning: ${escapeControl(`${at}: ${message}`)}\n`);
+  tellWarnings(answer.warnings);
   if (asJson || flags.text('format') === 'json') process.stdout.write(`${JSON.stringify(answer.services)}\n`);
   else {
     const blocks = answer.services.map(({ service, at, explanation }) => [

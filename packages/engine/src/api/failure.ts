@@ -1,5 +1,6 @@
 /** Any thrown thing as the body and status a client gets. Our own defects are logged and told without detail. */
 import { BulkheadError, ERRORS, type ErrorBody } from '@bulkhead/contract';
+import { bodyTooLarge } from './json-body.ts';
 
 export interface Failure {
   status: number;
@@ -20,7 +21,7 @@ function knownOf(error: unknown): BulkheadError | undefined {
   if (code === 'ENOSPC' || code === 'EDQUOT')
     return new BulkheadError('disk_full', 'no space is left', { cause: error });
   if (code === 'EROFS') return new BulkheadError('read_only', message ?? 'read-only', { cause: error });
-  if (statusCode === 413) return new BulkheadError('too_large', 'the request body is larger than 8 MiB');
+  if (statusCode === 413) return bodyTooLarge();
   if (typeof statusCode === 'number' && statusCode < 500) return new BulkheadError('invalid_request', message ?? '');
   return undefined;
 }

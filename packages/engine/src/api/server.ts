@@ -10,13 +10,12 @@ import { Call } from './call.ts';
 import { composeRoutes } from './compose-routes.ts';
 import { failureOf } from './failure.ts';
 import { instanceRoutes } from './instance-routes.ts';
+import { MAX_BODY_BYTES, parseBody } from './json-body.ts';
 import { imageRoutes, networkRoutes, volumeRoutes } from './resource-routes.ts';
 import type { Handler, Handlers } from './routes.ts';
 import { type SystemDeps, systemRoutes } from './system-routes.ts';
 import { Upgrades } from './upgrades.ts';
 import { validate } from './validation.ts';
-
-const MAX_BODY_BYTES = 8 << 20;
 
 export type Report = (what: string, error: unknown) => void;
 
@@ -80,9 +79,9 @@ export class ApiServer {
     app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, text, done) => {
       if (text === '') return done(null, undefined);
       try {
-        done(null, JSON.parse(text as string));
+        done(null, parseBody(text as string));
       } catch (error) {
-        done(new BulkheadError('invalid_request', `the body is not JSON: ${(error as Error).message}`));
+        done(error as BulkheadError);
       }
     });
     // Anything else is a stream for the handler, or nothing it looks at.

@@ -2,8 +2,8 @@
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
+import { bodyTooLarge, MAX_BODY_BYTES, parseBody } from './json-body.ts';
 
-const MAX_BODY_BYTES = 8 << 20;
 const BODY_LIMIT_MS = 30_000;
 
 /** `rest` is what follows the body: the first frames. The socket is left paused. */
@@ -15,13 +15,9 @@ export async function readUpgradeBody(
   const length = Number(request.headers['content-length']);
   if (!Number.isInteger(length) || length <= 0)
     throw new BulkheadError('invalid_request', 'this upgrade needs a JSON body and its content-length');
-  if (length > MAX_BODY_BYTES) throw new BulkheadError('too_large', 'the request body is larger than 8 MiB');
+  if (length > MAX_BODY_BYTES) throw bodyTooLarge();
   const received = await atLeast(socket, head, length);
-  try {
-    return { body: JSON.parse(received.toString('utf8', 0, length)), rest: received.subarray(length) };
-  } catch (error) {
-    throw new BulkheadError('invalid_request', `the body is not JSON: ${(error as Error).message}`);
-  }
+  return { body: parseBody(received.toString('utf8', 0, length)), rest: received.subarray(length) };
 }
 
 async function atLeast(socket: Duplex, head: Buffer, bytes: number): Promise<Buffer> {

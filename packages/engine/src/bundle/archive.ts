@@ -5,6 +5,16 @@ import { pipeline } from 'node:stream/promises';
 import { BulkheadError } from '@bulkhead/contract';
 import type { Session } from '../ports/driver.ts';
 
+/** Reading everything and keeping ownership needs more than a task may have; the task's walls stay. */
+export const FILE_CAPABILITIES = [
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_MKNOD',
+  'CAP_SETFCAP',
+];
+
 type Run = (args: string[]) => Promise<Session>;
 
 async function words(stream: Readable): Promise<string> {

@@ -1,6 +1,7 @@
 /** Processes beside the task's own: started by the runtime's `exec`, in the same groups, with the same limits. */
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { BUSYBOX } from '../ports/busybox.ts';
 import type { ProcessSpec, Session } from '../ports/driver.ts';
 import { processConfig } from './config.ts';
 import { NOT_EXECUTABLE, NOT_FOUND, withShellCodes } from './exec-failure.ts';
@@ -26,7 +27,7 @@ export class Execs {
     const session = await this.#begin(id, handle, spec, runtime);
     const [program = ''] = spec.args;
     if (!runtime.execsInSilence || !program.includes('/')) return withShellCodes(session);
-    const question = ['/.bulkhead/busybox', 'sh', '-c', LOOK, 'sh', program];
+    const question = [BUSYBOX, 'sh', '-c', LOOK, 'sh', program];
     return withShellCodes(session, {
       program,
       code: async () => {

@@ -30,15 +30,15 @@ export class InstanceBundles {
     return path.join(this.#deps.paths.run, 'instances', id);
   }
 
-  /** Writes `folder`; `root` is mounted already. */
+  /** Writes `folder`; `root` is mounted already. `newRules`: the runtime has to compile them, as never before. */
   write(
     plan: StartPlan,
     from: { folder: string; root: string; identity: Identity; runtime: Runtime },
-  ): Pick<Handle, 'rlimits' | 'lowered' | 'unmapped'> {
+  ): Pick<Handle, 'rlimits' | 'lowered' | 'unmapped'> & { newRules?: unknown } {
     const { folder, root, identity, runtime } = from;
     const { rootfs, cgroup } = this.#deps;
     const { rlimits, lowered } = rlimitsOf(plan.ulimits, this.#highest);
-    const rules = seccompProfile(plan.capabilities);
+    const rules = runtime.seccomp ? seccompProfile(plan.capabilities) : undefined;
     const compiled = runtime.compiledFilter && this.#filters.find(rules, runtime.command);
     const facts: BundleFacts = {
       root,
@@ -50,20 +50,20 @@ export class InstanceBundles {
       busyboxPath: BUSYBOX_PATH,
       rlimits,
       limitsSwap: cgroup.limitsSwap(),
-      ...(runtime.seccomp ? { seccomp: { rules, ...(compiled ? { compiled } : {}) } } : {}),
+      ...(rules ? { seccomp: { rules, ...(compiled ? { compiled } : {}) } } : {}),
       ...tmpOf(root, runtime, plan.readOnlyRoot),
     };
     const { mounts, unmapped } = withHostOwners(plan, rootfs);
     writeFileSync(path.join(folder, 'config.json'), JSON.stringify(bundleConfig({ ...plan, mounts }, facts)));
-    return { rlimits, lowered, unmapped };
+    const isNew = runtime.compiledFilter !== undefined && compiled === undefined;
+    return { rlimits, lowered, unmapped, ...(isNew ? { newRules: rules } : {}) };
   }
 
-  /** The runtime has started this plan: what it compiled for it serves the next. */
-  started(plan: StartPlan, runtime: Runtime): void {
-    if (runtime.compiledFilter === undefined) return;
-    const rules = seccompProfile(plan.capabilities);
-    if (this.#filters.find(rules, runtime.command) === undefined)
-      this.#filters.keep(rules, runtime.command, path.join(runtime.state, plan.id, runtime.compiledFilter));
+  /** The runtime has started an instance of rules {@link write} called new: what it compiled serves the next. */
+  keepFilter(id: string, newRules: unknown, runtime: Runtime): void {
+    const { command, state, compiledFilter } = runtime;
+    if (newRules !== undefined && compiledFilter !== undefined)
+      this.#filters.keep(newRules, command, path.join(state, id, compiledFilter));
   }
 
   #etcFiles(plan: StartPlan, folder: string): BundleFacts['files'] {

@@ -1,6 +1,7 @@
 /** What a task finds mounted. Targets are made by the runtime inside the instance's own root. */
 import { existsSync } from 'node:fs';
 import type { MountSpec } from '../domain/task.ts';
+import { BUSYBOX } from '../ports/busybox.ts';
 import type { StartPlan } from '../ports/driver.ts';
 import type { BundleFacts } from './facts.ts';
 
@@ -103,7 +104,7 @@ export function mountsOf(plan: StartPlan, facts: BundleFacts): OciMount[] {
     ...sys(facts),
     ...given,
     ...(facts.tmpSource && !own.has('/tmp') ? [bind(facts.tmpSource, '/tmp', 'nosuid', 'nodev')] : []),
-    bind(facts.busyboxPath, '/.bulkhead/busybox', 'ro', 'nosuid', 'nodev'),
+    bind(facts.busyboxPath, BUSYBOX, 'ro', 'nosuid', 'nodev'),
     ...(plan.init && existsSync(facts.initPath)
       ? [bind(facts.initPath, '/.bulkhead/init', 'ro', 'nosuid', 'nodev')]
       : []),

@@ -5,6 +5,7 @@ import type { Readable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
 import type { Level } from '../domain/level.ts';
 import type { Limits, TaskSpec } from '../domain/task.ts';
+import { busyboxProcess } from '../ports/busybox.ts';
 import type {
   Attachment,
   Driver,
@@ -16,14 +17,14 @@ import type {
   StartPlan,
   Stats,
 } from '../ports/driver.ts';
-import { readThroughTar, writeThroughTar } from './archive.ts';
+import { FILE_CAPABILITIES, readThroughTar, writeThroughTar } from './archive.ts';
 import { runCommand } from './command.ts';
 import { Execs } from './execs.ts';
 import { unmappedFact } from './host-owners.ts';
 import { ensureWorkingDirectory, InstanceBundles } from './instance-bundle.ts';
 import { type Handle, joinedCgroups, LOG_BACKSTOP, type Runtime, type RuntimeDeps } from './runtime.ts';
 import { StandbyInstances } from './standby-instances.ts';
-import { FILE_CAPABILITIES, StoppedFiles, tarProcess } from './stopped-files.ts';
+import { StoppedFiles } from './stopped-files.ts';
 import { resolveUser } from './user.ts';
 
 export type { Runtime, RuntimeDeps } from './runtime.ts';
@@ -81,7 +82,7 @@ export abstract class RuntimeDriver implements Driver {
     await ensureWorkingDirectory(rootfs, root, plan);
     const identity = await resolveUser(rootfs, root, plan.process.user, plan.process.groupAdd);
     const folder = this.bundleOf(plan.id);
-    const { rlimits, lowered, unmapped } = this.#bundles.write(plan, { folder, root, identity, runtime });
+    const { rlimits, lowered, unmapped, newRules } = this.#bundles.write(plan, { folder, root, identity, runtime });
     await this.#networkSysctls(plan);
     const { pid } = await supervisor.start({
       id: plan.id,
@@ -94,8 +95,8 @@ export abstract class RuntimeDriver implements Driver {
       logPath: plan.logPath,
       logMaxBytes: plan.logMaxBytes * LOG_BACKSTOP,
     });
-    if (runtime.ownCgroups) cgroup.limit(plan.id, withHeadroom(plan.limits, runtime));
-    this.#bundles.started(plan, runtime);
+    if (runtime.ownCgroups) cgroup.limit(plan.id, withHeadroom(plan.limits, runtime.pidsHeadroom));
+    this.#bundles.keepFilter(plan.id, newRules, runtime);
     this.#standby.refill(runtime, plan);
     const handle: Handle = {
       version: 1,
@@ -166,7 +167,7 @@ export abstract class RuntimeDriver implements Driver {
   }
 
   async update(id: string, _handle: string, limits: Limits): Promise<void> {
-    this.deps.cgroup.limit(id, withHeadroom(limits, await this.runtime()));
+    this.deps.cgroup.limit(id, withHeadroom(limits, (await this.runtime()).pidsHeadroom));
   }
 
   async inspect(_id: string, handle: string | undefined): Promise<Record<string, string>> {
@@ -193,7 +194,7 @@ export abstract class RuntimeDriver implements Driver {
       handle !== undefined && (await supervisor.alive(plan.id)) && (await supervisor.exited(plan.id)) === undefined;
     if (running) {
       const able = JSON.stringify({ ...(JSON.parse(handle) as Handle), capabilities: FILE_CAPABILITIES, rlimits: [] });
-      return (args) => this.exec(plan.id, able, tarProcess(args));
+      return (args) => this.exec(plan.id, able, busyboxProcess(args, { stdin: true }));
     }
     const runtime = await this.runtime();
     return (args) => this.#stopped.run(plan, runtime, args, () => this.#deleteState(plan.id, runtime));
@@ -242,9 +243,9 @@ export abstract class RuntimeDriver implements Driver {
 
 /** What would hold up the runtime itself comes into force once it has started the task. */
 function whileStarting({ cpus: _cpus, ...limits }: Limits, { startHeadroom }: Runtime): Limits {
-  return limits.pids && limits.pids > 0 ? { ...limits, pids: limits.pids + startHeadroom } : limits;
+  return withHeadroom(limits, startHeadroom);
 }
 
-function withHeadroom(limits: Limits, { pidsHeadroom }: Runtime): Limits {
-  return limits.pids && limits.pids > 0 ? { ...limits, pids: limits.pids + pidsHeadroom } : limits;
+function withHeadroom(limits: Limits, processes: number): Limits {
+  return limits.pids && limits.pids > 0 ? { ...limits, pids: limits.pids + processes } : limits;
 }

@@ -66,10 +66,7 @@ export const LOG_BACKSTOP = 4;
 
 /** Directories the runtime has to be put into; none where it sees to its cgroup itself. */
 export function joinedCgroups(cgroup: Cgroups, runtime: Runtime, id: string, limits: Limits): string[] {
-  if (!runtime.ownCgroups) return [];
-  const directories = cgroup.create(id, limits);
-  if (runtime.ownDevices) cgroup.restrictDevices(id);
-  return directories;
+  return runtime.ownCgroups ? cgroup.create(id, limits, { usualDevices: runtime.ownDevices }) : [];
 }
 
 const JOIN = 'while [ "$1" != -- ]; do echo $$ >"$1/cgroup.procs" || exit 126; shift; done; shift; exec "$@"';

@@ -1,30 +1,12 @@
 /** Files of a stopped instance: a short run of busybox on its root, without network and outside of the supervisor. */
 import { rmSync } from 'node:fs';
 import path from 'node:path';
-import type { ProcessSpec, Session, StartPlan } from '../ports/driver.ts';
+import { busyboxProcess } from '../ports/busybox.ts';
+import type { Session, StartPlan } from '../ports/driver.ts';
+import { FILE_CAPABILITIES } from './archive.ts';
 import type { InstanceBundles } from './instance-bundle.ts';
 import type { Runtime, RuntimeDeps } from './runtime.ts';
 import { pipeSession } from './session.ts';
-
-/** Reading everything and keeping ownership needs more than a task may have; it stays inside the user namespace. */
-export const FILE_CAPABILITIES = [
-  'CAP_CHOWN',
-  'CAP_DAC_OVERRIDE',
-  'CAP_FOWNER',
-  'CAP_FSETID',
-  'CAP_MKNOD',
-  'CAP_SETFCAP',
-];
-
-export const tarProcess = (args: string[]): ProcessSpec => ({
-  args: ['/.bulkhead/busybox', ...args],
-  env: ['PATH=/bin'],
-  cwd: '/',
-  user: '0:0',
-  groupAdd: [],
-  tty: false,
-  stdin: true,
-});
 
 export class StoppedFiles {
   readonly #deps: RuntimeDeps;
@@ -61,7 +43,7 @@ export class StoppedFiles {
     const identity = { uid: 0, gid: 0, additionalGids: [], home: '/' };
     const helper: StartPlan = {
       ...rest,
-      process: tarProcess(args),
+      process: busyboxProcess(args, { stdin: true }),
       capabilities: FILE_CAPABILITIES,
       init: false,
       readOnlyRoot: false,

@@ -92,23 +92,20 @@ export class Cgroups {
     );
   }
 
-  /** For a runtime that leaves cgroups alone: makes them, sets limits, gives the directories a process has to join. Idempotent. */
-  create(id: string, limits: Limits): string[] {
+  /**
+   * For a runtime that leaves cgroups alone: makes them, sets limits, gives the directories a process has to join. Idempotent.
+   * `usualDevices`, v1 only, where rules are lines and no program: nothing but the devices every container has.
+   */
+  create(id: string, limits: Limits, options: { usualDevices: boolean }): string[] {
     const directories = this.directories(id);
     for (const directory of directories) {
-      mkdirSync(directory, { recursive: true });
-      if (this.setup.version === 1 && existsSync(path.join(directory, 'cpuset.cpus'))) this.#inheritCpuset(directory);
+      const isNew = mkdirSync(directory, { recursive: true }) !== undefined;
+      if (!isNew || this.setup.version === 2) continue;
+      if (existsSync(path.join(directory, 'cpuset.cpus'))) this.#inheritCpuset(directory);
+      if (options.usualDevices && existsSync(path.join(directory, 'devices.deny'))) restrictDevices(directory);
     }
     this.limit(id, limits);
     return directories;
-  }
-
-  /** v1 only, where rules are lines and no program: nothing but the devices every container has. */
-  restrictDevices(id: string): void {
-    const directory = this.#directories(id).get('devices');
-    if (directory === undefined) return;
-    writeFileSync(path.join(directory, 'devices.deny'), 'a');
-    for (const rule of DEVICES) writeFileSync(path.join(directory, 'devices.allow'), rule);
   }
 
   /** v1: an empty cpuset takes no process. */
@@ -239,6 +236,11 @@ export class Cgroups {
     }
     return [...ids];
   }
+}
+
+function restrictDevices(directory: string): void {
+  writeFileSync(path.join(directory, 'devices.deny'), 'a');
+  for (const rule of DEVICES) writeFileSync(path.join(directory, 'devices.allow'), rule);
 }
 
 /** True when the directory is gone. */

@@ -1,6 +1,7 @@
 /** Processes started inside running instances: prepared, started once, remembered for a while. */
 import { BulkheadError, type ExecCreate } from '@bulkhead/contract';
 import type { InstanceRecord } from '../domain/instance.ts';
+import { BUSYBOX, busyboxProcess } from '../ports/busybox.ts';
 import type { ProcessSpec, Session } from '../ports/driver.ts';
 import type { LifecycleDeps } from './deps.ts';
 import type { Launcher } from './launcher.ts';
@@ -100,15 +101,8 @@ export class Execs {
   /** Every level has the same small `ps`, run inside: process ids are those the task knows. */
   async top(reference: string): Promise<{ titles: string[]; processes: string[][] }> {
     const record = this.#running(reference);
-    const session = await this.#launcher.driverOf(record).exec(record.id, record.handle ?? '', {
-      args: ['/.bulkhead/busybox', 'ps', '-o', 'user,pid,ppid,stat,rss,args'],
-      env: ['PATH=/bin'],
-      cwd: '/',
-      user: '0:0',
-      groupAdd: [],
-      tty: false,
-      stdin: false,
-    });
+    const ps = busyboxProcess(['ps', '-o', 'user,pid,ppid,stat,rss,args'], { stdin: false });
+    const session = await this.#launcher.driverOf(record).exec(record.id, record.handle ?? '', ps);
     session.stderr.resume();
     const chunks: Buffer[] = [];
     for await (const chunk of session.stdout) chunks.push(chunk as Buffer);
@@ -118,7 +112,7 @@ export class Execs {
     const [, ...rows] = Buffer.concat(chunks).toString('utf8').trimEnd().split('\n');
     const processes = rows
       .map((row) => /^\s*(\S+)\s+(\d+)\s+(\d+)\s+(\S+(?: \S+)?)\s+(\S+)\s+(.*)$/.exec(row)?.slice(1) ?? [])
-      .filter((row) => row.length > 0 && !row.at(-1)?.startsWith('/.bulkhead/busybox ps -o'));
+      .filter((row) => row.length > 0 && !row.at(-1)?.startsWith(`${BUSYBOX} ps -o`));
     return { titles: ['USER', 'PID', 'PPID', 'STAT', 'RSS', 'COMMAND'], processes };
   }
 

@@ -118,9 +118,6 @@ export class Launcher {
   async #acquire(record: InstanceRecord): Promise<Lease | undefined> {
     const { network: name } = record.spec;
     if (name === 'none') return undefined;
-    if (name === 'host') {
-      throw new BulkheadError('not_supported', "the host's own network cannot be shared with an instance");
-    }
     const network = this.#deps.state.listNetworks().find((each) => each.name === name || each.id === name);
     if (!network) throw new BulkheadError('no_such_network', `there is no network ${JSON.stringify(name)}`);
     return this.#deps.network.acquire(network, record.id, dnsNames(record));

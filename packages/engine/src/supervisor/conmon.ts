@@ -51,10 +51,9 @@ export class ConmonSupervisor implements Supervisor {
   }
 
   async start(run: SupervisedRun): Promise<{ pid: number }> {
-    const persist = path.join(this.#folders.persist, run.id);
-    mkdirSync(persist, { recursive: true });
+    // Of an earlier run.
     rmSync(path.join(this.#folders.exits, run.id), { force: true });
-    rmSync(path.join(persist, 'oom'), { force: true });
+    rmSync(path.join(this.#folders.persist, run.id, 'oom'), { force: true });
     return { pid: await withinLimit(run.id, this.#pool.go(run.id) ?? this.#launch(run, false)) };
   }
 

@@ -6,7 +6,8 @@ import { existsSync, mkdirSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
 import { buildLayer } from '../../src/images/layer-builder.ts';
-import { makeImage, makeStore, startRegistry, tarOf, temporaryDirectory, upload } from './registry.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { makeImage, makeStore, startRegistry, tarOf, upload } from './registry.ts';
 
 test('two pulls of images that share a layer build it once', async (t) => {
   const address = await startRegistry(t);

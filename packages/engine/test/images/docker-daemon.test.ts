@@ -7,7 +7,8 @@ import path from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import test, { type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { makeImage, makeStore, startRegistry, tarOf, temporaryDirectory, upload } from './registry.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { makeImage, makeStore, startRegistry, tarOf, upload } from './registry.ts';
 
 /** Its socket, as DOCKER_HOST names it. */
 async function startDaemon(t: TestContext): Promise<string> {

@@ -6,7 +6,8 @@ import test, { type TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { buildLayer, type LayerJob } from '../../src/images/layer-builder.ts';
 import { END_OF_ARCHIVE, formatHeader, padding, type TarEntry } from '../../src/images/tar-format.ts';
-import { sha256, temporaryDirectory } from './registry.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { sha256 } from './registry.ts';
 
 function entry(part: Partial<TarEntry> & { name: string }, content = ''): Buffer {
   const whole: TarEntry = {

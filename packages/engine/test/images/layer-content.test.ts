@@ -16,7 +16,8 @@ import test, { type TestContext } from 'node:test';
 import { zstdCompressSync } from 'node:zlib';
 import { buildLayer } from '../../src/images/layer-builder.ts';
 import { END_OF_ARCHIVE, formatHeader, padding, type TarEntry } from '../../src/images/tar-format.ts';
-import { sha256, temporaryDirectory } from './registry.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { sha256 } from './registry.ts';
 
 function entry(part: Partial<TarEntry> & { name: string }, content = ''): Buffer {
   const plain = { linkName: '', mode: 0o644, uid: 0, gid: 0, mtime: 0, deviceMajor: 0, deviceMinor: 0 };

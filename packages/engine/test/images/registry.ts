@@ -1,27 +1,15 @@
 /** A real registry on loopback for tests, and images made for it. */
 import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import type { ImageState } from '../../src/images/image-records.ts';
 import { SkopeoImageStore, type SkopeoImageStoreOptions } from '../../src/images/store.ts';
 import type { ImageRecord } from '../../src/ports/images.ts';
-
-export function temporaryDirectory(t: TestContext): string {
-  const directory = mkdtempSync(path.join(tmpdir(), 'bulkhead-images-'));
-  t.after(() => {
-    const mounts = readFileSync('/proc/self/mounts', 'utf8')
-      .split('\n')
-      .map((line) => line.split(' ')[1] ?? '');
-    for (const mount of mounts.reverse()) if (mount.startsWith(`${directory}/`)) spawnSync('umount', ['-l', mount]);
-    rmSync(directory, { recursive: true, force: true });
-  });
-  return directory;
-}
+import { temporaryDirectory } from '../temporary-directory.ts';
 
 export async function freePort(): Promise<number> {
   const server = net.createServer();

@@ -7,7 +7,8 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import test, { type TestContext } from 'node:test';
-import { makeImage, makeStore, startRegistry, tarOf, temporaryDirectory, upload } from './registry.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
+import { makeImage, makeStore, startRegistry, tarOf, upload } from './registry.ts';
 
 const never = (): boolean => false;
 const always = (): boolean => true;

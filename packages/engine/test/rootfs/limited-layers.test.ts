@@ -5,7 +5,6 @@ import {
   closeSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   openSync,
   readdirSync,
   readFileSync,
@@ -15,11 +14,11 @@ import {
   writeFileSync,
   writeSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { LimitedLayers } from '../../src/rootfs/limited-layers.ts';
 import { OverlayRootfs } from '../../src/rootfs/overlay.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 
 const ID = 'a'.repeat(32);
 const OTHER = 'b'.repeat(32);
@@ -35,14 +34,10 @@ interface Host {
 }
 
 async function makeHost(t: TestContext): Promise<Host> {
-  const base = mkdtempSync(path.join(tmpdir(), 'bulkhead-limited-'));
+  const base = temporaryDirectory(t);
   const paths = { data: path.join(base, 'data'), run: path.join(base, 'run'), tag: 'abcdef' };
   const lines = (text: string): string[] => text.split('\n').filter((line) => line.includes(base));
   const mounts = (): string[] => lines(readFileSync('/proc/self/mounts', 'utf8')).map((line) => line.split(' ')[1]!);
-  t.after(() => {
-    for (const mount of mounts().reverse()) spawnSync('umount', ['-l', mount]);
-    rmSync(base, { recursive: true, force: true });
-  });
   for (const folder of [path.join(paths.data, 'layers'), paths.run]) mkdirSync(folder, { recursive: true });
   const rootfs = new OverlayRootfs({ paths });
   await rootfs.init();

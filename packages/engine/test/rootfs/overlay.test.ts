@@ -12,10 +12,10 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { OverlayRootfs } from '../../src/rootfs/overlay.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 
 const ID = 'a'.repeat(32);
 const layer = (n: number): string => `sha256:${n.toString(16).padStart(2, '0').repeat(32)}`;
@@ -36,11 +36,7 @@ interface Host {
 type Form = 'mapped' | 'shifted';
 
 async function makeHost(t: TestContext, form: Form = 'mapped'): Promise<Host> {
-  const base = mkdtempSync(path.join(tmpdir(), 'bulkhead-rootfs-'));
-  t.after(() => {
-    for (const mount of mountsBelow(base).reverse()) spawnSync('umount', ['-l', mount]);
-    rmSync(base, { recursive: true, force: true });
-  });
+  const base = temporaryDirectory(t);
   const data = path.join(base, 'data');
   const run = path.join(base, 'run');
   mkdirSync(path.join(data, 'layers'), { recursive: true });

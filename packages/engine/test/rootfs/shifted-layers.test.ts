@@ -6,7 +6,6 @@ import {
   lchownSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   rmSync,
@@ -14,10 +13,10 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { OverlayRootfs } from '../../src/rootfs/overlay.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 
 const LAYER = `sha256:${'c1'.repeat(32)}`;
 const instance = (n: number): string => n.toString(16).padStart(32, '0');
@@ -31,14 +30,8 @@ interface Host {
 }
 
 async function makeHost(t: TestContext, fill: (folder: string) => void): Promise<Host> {
-  const base = mkdtempSync(path.join(tmpdir(), 'bulkhead-shifted-'));
+  const base = temporaryDirectory(t);
   const data = path.join(base, 'data');
-  t.after(() => {
-    const mounts = readFileSync('/proc/self/mounts', 'utf8').split('\n');
-    for (const line of mounts.filter((each) => each.includes(base)).reverse())
-      spawnSync('umount', ['-l', line.split(' ')[1]!]);
-    rmSync(base, { recursive: true, force: true });
-  });
   for (const folder of ['data/layers', 'run', 'tree']) mkdirSync(path.join(base, folder), { recursive: true });
   const rootfs = new OverlayRootfs({ paths: { data, run: path.join(base, 'run'), tag: 'abcdef' }, forms: ['shifted'] });
   await rootfs.init();

@@ -6,19 +6,17 @@ import {
   chownSync,
   copyFileSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
   realpathSync,
-  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
 import path from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { OverlayRootfs } from '../../src/rootfs/overlay.ts';
+import { temporaryDirectory } from '../temporary-directory.ts';
 
 const ID = 'a'.repeat(32);
 const mountsBelow = (folder: string): string[] =>
@@ -27,11 +25,7 @@ const mountsBelow = (folder: string): string[] =>
     .filter((line) => line.split(' ')[1]?.startsWith(folder));
 
 async function makeHost(t: TestContext): Promise<{ base: string; rootfs: OverlayRootfs; mapped: number }> {
-  const base = mkdtempSync(path.join(tmpdir(), 'bulkhead-trees-'));
-  t.after(() => {
-    for (const line of mountsBelow(base).reverse()) spawnSync('umount', ['-l', line.split(' ')[1]!]);
-    rmSync(base, { recursive: true, force: true });
-  });
+  const base = temporaryDirectory(t);
   const paths = { data: path.join(base, 'data'), run: path.join(base, 'real-run'), tag: 'abcdef' };
   for (const folder of [path.join(paths.data, 'layers'), paths.run]) mkdirSync(folder, { recursive: true });
   // As /var/run is one: the kernel lists mounts by their real place.

@@ -4,13 +4,14 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import type { Readable } from 'node:stream';
 import { BulkheadError } from '@bulkhead/contract';
-import { readThroughTar, writeThroughTar } from '../../bundle/archive.ts';
+import { FILE_CAPABILITIES, readThroughTar, writeThroughTar } from '../../bundle/archive.ts';
 import { runCommand } from '../../bundle/command.ts';
 import { unmappedFact, withHostOwners } from '../../bundle/host-owners.ts';
 import type { Lease } from '../../domain/instance.ts';
 import type { Limits } from '../../domain/task.ts';
 import type { Cgroups } from '../../host/cgroup.ts';
 import { ext4Image } from '../../host/ext4-image.ts';
+import { busyboxProcess } from '../../ports/busybox.ts';
 import type {
   Attachment,
   Driver,
@@ -375,18 +376,9 @@ export class MicrovmDriver implements Driver {
     const channel = running
       ? await this.#lines.get(plan.id)
       : (await this.#boot({ ...rest, readOnlyRoot: false, logPath: '/dev/null' })).channel;
-    const spec = (args: string[]): ProcessSpec => ({
-      args: ['/.bulkhead/busybox', ...args],
-      env: ['PATH=/bin'],
-      cwd: '/',
-      user: '0:0',
-      groupAdd: [],
-      tty: false,
-      stdin: true,
-    });
-    const capabilities = ['CAP_CHOWN', 'CAP_DAC_OVERRIDE', 'CAP_FOWNER', 'CAP_FSETID', 'CAP_MKNOD', 'CAP_SETFCAP'];
     return {
-      run: (args) => channel.exec(guestProcess(spec(args), { capabilities })),
+      run: (args) =>
+        channel.exec(guestProcess(busyboxProcess(args, { stdin: true }), { capabilities: FILE_CAPABILITIES })),
       done: async () => {
         if (running) return;
         await this.#powerOff(plan.id);
